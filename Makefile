@@ -1,0 +1,77 @@
+# Kinema's commands: `make help` lists them. Set-up happens by itself, once, and again only when the requirements change.
+
+PYTHON ?= python3
+VENV ?= .venv
+# A PyTorch wheel index, by its name below https://download.pytorch.org/whl/ (cpu, cu130, ...); empty: what plain pip brings,
+# which on Linux is the CUDA build. `make demo TORCH_INDEX=cpu` saves gigabytes on a machine without an NVIDIA GPU.
+TORCH_INDEX ?=
+# Minutes for `make train-mini`.
+BUDGET ?= 60
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt \
+	$(if $(TORCH_INDEX),--extra-index-url https://download.pytorch.org/whl/$(TORCH_INDEX))
+BASE := $(VENV)/.base-is-installed
+DEV := $(VENV)/.dev-is-installed
+REQUIREMENTS := pyproject.toml constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-rest test-all check format bench train-mini clean
+
+help: ## what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1|/' | awk -F'|' '{printf "  make %-11s %s\n", $$1, $$2}'
+	@echo "  variables: PYTHON=$(PYTHON) VENV=$(VENV) TORCH_INDEX=$(or $(TORCH_INDEX),'(plain pip; cpu: no CUDA)') BUDGET=$(BUDGET)"
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+		{ echo "Kinema needs Python 3.10 or newer; name one: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || \
+		{ echo "$(PYTHON) can't make a virtual environment (on Debian and Ubuntu: apt install python3-venv)" >&2; exit 1; }
+
+$(BASE): $(REQUIREMENTS) | $(BIN)/python
+	@echo "Installing Kinema into $(VENV) ..."
+	@$(PIP) --editable .
+	@touch $@
+
+$(DEV): $(REQUIREMENTS) | $(BIN)/python
+	@echo "Installing Kinema and its development tools into $(VENV) ..."
+	@$(PIP) --editable '.[dev]'
+	@touch $@ $(BASE)
+
+demo: $(BASE) ## set up, then turn an English and a Chinese sentence into clips
+	@mkdir -p demo
+	@$(BIN)/kinema generate "a puppy plays in the park" --seed 1 --out demo/puppy-en.mp4 --force
+	@$(BIN)/kinema generate "一只小狗在公园里玩耍" --seed 1 --out demo/puppy-zh.mp4 --force
+	@echo
+	@echo "a puppy plays in the park:  $(CURDIR)/demo/puppy-en.mp4"
+	@echo "一只小狗在公园里玩耍:       $(CURDIR)/demo/puppy-zh.mp4"
+
+test: $(DEV) ## set up, then run the tests (minutes, no network, no GPU)
+	@$(BIN)/python -m pytest -q
+
+test-rest: $(DEV) # what `make test` leaves out: slow tests, and those that need system packages
+	@$(BIN)/python -m pytest -q -m "slow or system" || [ $$? -eq 5 ]
+
+test-all: test test-rest ## the tests, slow ones and those that need system packages included
+
+check: $(DEV) ## style, format, types, imports between rooms
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/pyright --pythonpath $(BIN)/python
+	@$(BIN)/lint-imports --no-logo
+
+format: $(DEV) ## bring every file into the house style
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: $(DEV) ## measure this machine; results go to bench/results/
+	@for script in bench/*.py; do \
+		grep -q '^# make bench: yes' $$script || continue; \
+		echo "== $$script"; $(BIN)/python $$script || exit 1; \
+	done
+
+train-mini: $(DEV) ## train the shipped model anew, in BUDGET minutes
+	@$(BIN)/kinema train mini --budget $(BUDGET) --out runs/mini
+
+clean: ## remove what was made, the virtual environment too
+	rm -rf $(VENV) demo .pytest_cache .ruff_cache .hypothesis .import_linter_cache

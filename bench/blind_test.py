@@ -1,0 +1,135 @@
+"""How often does a reader who doesn't know the prompts pick the right one of four for a clip?
+
+`make`: clips of prompts from the test split, seeds 0 to N-1, none left out; sheets for the reader, a question file without answers, a key.
+`score`: compares a reader's answers with the key and records the share, with a 95 % Wilson interval.
+
+    python bench/blind_test.py make --out DIR
+    python bench/blind_test.py score --out DIR --answers DIR/answers.json --reader "who read it"
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import random
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+from record import record
+
+NUM_CLIPS = 64
+NUM_CHOICES = 4
+CLIPS_PER_SHEET = 8
+FRAMES_SHOWN = 9
+FRAME_PX = 120
+LABEL_PX = 40
+
+
+def questions(num_clips: int) -> list[dict]:
+    """The prompts (English on even numbers, Chinese on odd ones) with three prompts of other clips beside each, in random order."""
+    from kinema.world.captions import caption
+    from kinema.world.sampler import sample
+
+    rng = random.Random(2026)
+    languages = ["en" if i % 2 == 0 else "zh" for i in range(num_clips)]
+    scenes = [sample(i, split="test") for i in range(num_clips)]
+    out = []
+    for i, language in enumerate(languages):
+        prompt = caption(scenes[i], language=language, seed=i)
+        others = rng.sample([j for j in range(num_clips) if j != i], NUM_CHOICES - 1)
+        options = [prompt] + [caption(scenes[j], language=language, seed=i) for j in others]
+        order = rng.sample(range(NUM_CHOICES), NUM_CHOICES)
+        out.append(
+            {
+                "clip": i,
+                "prompt": prompt,
+                "options": [options[k] for k in order],
+                "answer": "ABCD"[order.index(0)],
+            }
+        )
+    return out
+
+
+def sheet(clips: list[np.ndarray], first: int) -> Image.Image:
+    """One row a clip: its number and frames spread over its length."""
+    rows = Image.new("RGB", (LABEL_PX + FRAMES_SHOWN * FRAME_PX, len(clips) * FRAME_PX), "white")
+    draw = ImageDraw.Draw(rows)
+    for row, frames in enumerate(clips):
+        draw.text((6, row * FRAME_PX + FRAME_PX // 2), str(first + row), fill="black")
+        for column, t in enumerate(np.linspace(0, len(frames) - 1, FRAMES_SHOWN).round().astype(int)):
+            picture = Image.fromarray(frames[t]).resize((FRAME_PX - 2, FRAME_PX - 2), Image.Resampling.BICUBIC)
+            rows.paste(picture, (LABEL_PX + column * FRAME_PX, row * FRAME_PX))
+    return rows
+
+
+def make(out: Path, model: str, num_clips: int) -> None:
+    """Writes the sheets, ``questions.json`` (what the reader gets) and ``key.json``."""
+    from kinema import Engine, GenerationRequest
+
+    out.mkdir(parents=True, exist_ok=True)
+    asked = questions(num_clips)
+    engine = Engine(model)
+    clips = []
+    for q in asked:
+        clips.append(engine.generate(GenerationRequest(prompt=q["prompt"], seed=q["clip"])).frames)
+        print(f"clip {q['clip'] + 1} of {num_clips}: {q['prompt']}", flush=True)
+    for first in range(0, num_clips, CLIPS_PER_SHEET):
+        sheet(clips[first : first + CLIPS_PER_SHEET], first).save(out / f"sheet-{first // CLIPS_PER_SHEET}.jpg", quality=90)
+    blind = [{"clip": q["clip"], "options": dict(zip("ABCD", q["options"], strict=True))} for q in asked]
+    (out / "questions.json").write_text(json.dumps(blind, indent=1, ensure_ascii=False))
+    key = [{"clip": q["clip"], "prompt": q["prompt"], "answer": q["answer"]} for q in asked]
+    (out / "key.json").write_text(json.dumps(key, indent=1, ensure_ascii=False))
+
+
+def wilson(right: int, total: int, z: float = 1.96) -> tuple[float, float]:
+    """The 95 % interval of a share. Source: Wilson, 1927."""
+    p, n = right / total, total
+    centre, half = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    return (centre - half) / (1 + z * z / n), (centre + half) / (1 + z * z / n)
+
+
+def score(out: Path, answers: Path, reader: str) -> None:
+    """Records the share of clips whose prompt the reader found; an unanswered clip counts as wrong."""
+    key = {str(q["clip"]): q["answer"] for q in json.loads((out / "key.json").read_text())}
+    given = {str(k): v for k, v in json.loads(answers.read_text()).items()}
+    right = [clip for clip, answer in key.items() if given.get(clip) == answer]
+    low, high = wilson(len(right), len(key))
+    by_language = {
+        name: sum(str(c) in right for c in range(start, len(key), 2)) / len(range(start, len(key), 2))
+        for name, start in (("en", 0), ("zh", 1))
+    }
+    record(
+        "blind_test",
+        {
+            "question": "which of four prompts (the right one and three of other clips) belongs to the clip?",
+            "reader": reader,
+            "clips": len(key),
+            "right": len(right),
+            "share": len(right) / len(key),
+            "interval_95": [low, high],
+            "share_by_language": by_language,
+            "wrong": [int(c) for c in key if c not in right],
+        },
+    )
+    print(f"{len(right)} of {len(key)} right ({len(right) / len(key):.0%}, 95 % interval {low:.0%} to {high:.0%})")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("verb", choices=("make", "score"))
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--model", default="kinema-mini")
+    parser.add_argument("--clips", type=int, default=NUM_CLIPS)
+    parser.add_argument("--answers", type=Path)
+    parser.add_argument("--reader", default="unnamed")
+    args = parser.parse_args()
+    if args.verb == "make":
+        make(args.out, args.model, args.clips)
+    else:
+        score(args.out, args.answers or args.out / "answers.json", args.reader)
+
+
+if __name__ == "__main__":
+    main()

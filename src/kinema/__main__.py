@@ -1,0 +1,7 @@
+"""Runs the command line: ``python -m kinema``."""
+
+import sys
+
+from kinema.cli.entry import main
+
+sys.exit(main())

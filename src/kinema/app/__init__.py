@@ -1,0 +1,1 @@
+"""The composition root: wires rooms together for Python callers and the command line."""

@@ -1,0 +1,188 @@
+"""An order of clips: checked in full before anything heavy is loaded, then made one by one, each into its file."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from kinema.core.card import ModelCard
+from kinema.core.errors import InvalidInput, StorageError
+from kinema.core.geometry import VideoShape
+from kinema.core.progress import CancelToken, Observer, Progress, ignore_progress
+from kinema.core.protocols import Clip
+from kinema.core.request import MAX_SEED, GenerationRequest
+from kinema.prompt.vocabulary import words_unknown
+from kinema.weights.folder import open_model
+
+if TYPE_CHECKING:
+    from kinema.media.write import WrittenFile
+
+MAX_COUNT = 10_000
+_MAX_FRESH_SEED = 2**31
+_MAX_SLUG = 40
+
+C = TypeVar("C", bound=Clip, covariant=True)
+
+
+class Maker(Protocol[C]):
+    """The part of an engine that makes a clip."""
+
+    def generate(self, request: GenerationRequest, *, observer: Observer, cancel: CancelToken | None) -> C: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """Clips to make: requests that differ in their seed, and the file of each."""
+
+    card: ModelCard
+    shape: VideoShape
+    requests: tuple[GenerationRequest, ...]
+    paths: tuple[Path, ...]
+
+    @property
+    def unknown_words(self) -> tuple[str, ...]:
+        """Words of the prompt that the model was not trained on, if its card tells."""
+        return words_unknown(self.requests[0].prompt, self.card.vocabulary) if self.card.vocabulary else ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class MadeClip:
+    """A clip on disk. ``seconds`` is how long it took, the model's loading included if it was the first."""
+
+    path: Path
+    seed: int
+    shape: VideoShape
+    digest: str
+    size_bytes: int
+    seconds: float
+    recipe: Mapping[str, Any]
+    notes: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-ready dict."""
+        return {
+            "path": str(self.path),
+            "seed": self.seed,
+            "frames": self.shape.frames,
+            "width_px": self.shape.width_px,
+            "height_px": self.shape.height_px,
+            "fps": self.shape.fps,
+            "digest": self.digest,
+            "size_bytes": self.size_bytes,
+            "seconds": round(self.seconds, 3),
+            "notes": list(self.notes),
+            "recipe": dict(self.recipe),
+        }
+
+
+def place_order(
+    request: GenerationRequest, *, count: int = 1, out: str | None = None, overwrite: bool = False
+) -> Order:
+    """The order for ``count`` clips of ``request``, with seeds from its own (or a fresh one) upwards.
+
+    ``out`` names the file; with several clips, ``NAME-1.mp4`` and so on. Without it names come from prompt and seed.
+    Raises: InvalidInput for what the model can't do, for an unknown model, and for files that exist, unless ``overwrite``.
+    """
+    if not 1 <= count <= MAX_COUNT:
+        raise InvalidInput("count", count, f"must be from 1 to {MAX_COUNT}")
+    card = open_model(request.model).card
+    shape = card.check(request)
+    first = secrets.randbelow(_MAX_FRESH_SEED) if request.seed is None else request.seed
+    if first + count - 1 > MAX_SEED:
+        raise InvalidInput("seed", first, f"{count} clips need seeds up to {first + count - 1}; at most {MAX_SEED} works")
+    requests = tuple(request.replace(seed=first + i) for i in range(count))
+    paths = tuple(_path(r, i, count, out, is_picture=shape.frames == 1) for i, r in enumerate(requests))
+    for path in () if overwrite else paths:
+        refuse_existing(path)
+    return Order(card=card, shape=shape, requests=requests, paths=paths)
+
+
+def fill_order(
+    order: Order,
+    engine: Maker[Clip],
+    *,
+    quality: str | None = None,
+    observer: Observer = ignore_progress,
+    cancel: CancelToken | None = None,
+) -> Iterator[MadeClip]:
+    """The clips of ``order`` as they are finished. Raises: KinemaError; the clip at hand then leaves no file, earlier ones stay."""
+    for index, (request, path) in enumerate(zip(order.requests, order.paths, strict=True)):
+
+        def tell(event: Progress, index: int = index) -> None:
+            observer(replace(event, sample=index))
+
+        start = time.perf_counter()
+        clip, file = generate_to(path, request, engine=engine, quality=quality, observer=tell, cancel=cancel)
+        yield MadeClip(
+            path=path,
+            seed=request.seed or 0,
+            shape=clip.shape,
+            digest=file.frames_digest,
+            size_bytes=file.size_bytes,
+            seconds=time.perf_counter() - start,
+            recipe=clip.recipe,
+            notes=file.notes,
+        )
+
+
+def generate_to(
+    path: str | os.PathLike[str],
+    request: GenerationRequest,
+    *,
+    engine: Maker[C],
+    quality: str | None = None,
+    observer: Observer = ignore_progress,
+    cancel: CancelToken | None = None,
+) -> tuple[C, WrittenFile]:
+    """The clip of ``request``, and what was written to ``path``. The place is tried before the clip is made.
+
+    Raises: KinemaError, and no file is left then.
+    """
+    from kinema.media.quality import DEFAULT_QUALITY
+    from kinema.media.write import VideoWriter
+
+    shape = open_model(request.model).card.check(request)
+    writer = VideoWriter(
+        path, fps=shape.fps, quality=quality or DEFAULT_QUALITY, num_frames=shape.frames, on_progress=observer
+    )
+    with writer:
+        clip = engine.generate(request, observer=observer, cancel=cancel)
+        writer.recipe = clip.recipe
+        writer.write(clip.frames)
+    return clip, writer.result
+
+
+def refuse_existing(path: Path) -> None:
+    """Raises: InvalidInput if ``path`` is there already, StorageError if its folder isn't."""
+    if path.is_file() or (path.is_dir() and any(path.iterdir())):
+        raise InvalidInput("out", str(path), "exists already; --force replaces it, --out names another")
+    if not path.parent.is_dir():
+        raise StorageError(f"{path.parent}: the folder does not exist; make it or choose another")
+
+
+def slug(prompt: str) -> str:
+    """A file name's worth of ``prompt``: its letters and digits, in any language, joined by hyphens."""
+    words = re.findall(r"[^\W_]+", prompt.casefold())
+    text = ""
+    for word in words:
+        if len(text) + len(word) >= _MAX_SLUG:
+            return text or word[:_MAX_SLUG]
+        text = f"{text}-{word}" if text else word
+    return text or "clip"
+
+
+def _path(request: GenerationRequest, index: int, count: int, out: str | None, *, is_picture: bool) -> Path:
+    if out is None:
+        return Path(f"{slug(request.prompt)}-{request.seed}{'.png' if is_picture else '.mp4'}")
+    if not out.strip() or "\0" in out:
+        raise InvalidInput("out", out, "must name a file")
+    if count == 1:
+        return Path(out)
+    path = Path(out)
+    return path.with_name(f"{path.stem}-{index + 1}{path.suffix}")

@@ -1,0 +1,90 @@
+"""`generate`: a clip from a sentence, in this process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from kinema.core.media_ref import Keyframe, MediaRef
+from kinema.core.progress import CancelToken, Observer, ignore_progress
+from kinema.core.request import GenerationRequest
+from kinema.prompt.normalise import normalise
+
+if TYPE_CHECKING:
+    from kinema.engine.clip import Clip
+    from kinema.engine.engine import Engine
+
+# One model at a time: the next one needs the memory.
+_LOADED: dict[str, Engine] = {}
+
+
+def engine_for(model: str) -> Engine:
+    """The engine of ``model``, a shipped model's name or a model folder; kept until another is asked for. Raises: InvalidInput."""
+    if model not in _LOADED:
+        from kinema.engine.engine import Engine
+
+        engine = Engine(model)
+        _LOADED.clear()
+        _LOADED[model] = engine
+    return _LOADED[model]
+
+
+# The one call with many parameters: they are the fields of the request, each to be seen in an editor.
+def generate(  # noqa: PLR0913
+    prompt: str,
+    *,
+    out: str | os.PathLike[str] | None = None,
+    image: str | os.PathLike[str] | None = None,
+    keyframes: Sequence[Keyframe] = (),
+    negative_prompt: str = "",
+    seconds: float | None = None,
+    frames: int | None = None,
+    size: str | None = None,
+    aspect_ratio: str | None = None,
+    fps: float | None = None,
+    seed: int | None = None,
+    steps: int | None = None,
+    guidance: float | None = None,
+    camera: str | None = None,
+    motion: int | None = None,
+    model: str = "kinema-mini",
+    quality: str | None = None,
+    observer: Observer = ignore_progress,
+    cancel: CancelToken | None = None,
+) -> Clip:
+    """The clip of ``prompt``; `GenerationRequest` tells of the fields. Without a seed a fresh one is drawn; ``clip.seed`` says which.
+
+    ``out`` names a file to write as well: a video, an animation or a picture by its ending, replaced if it exists. ``image`` is what
+    the clip begins with, short for a keyframe at 0 s. The model stays in memory for the next call.
+
+    Raises: InvalidInput, StorageError, Cancelled; no file is left then.
+    """
+    first = () if image is None else (Keyframe(MediaRef(os.fspath(image))),)
+    request = GenerationRequest(
+        prompt=normalise_prompt(prompt),
+        negative_prompt=normalise_prompt(negative_prompt),
+        seconds=seconds,
+        frames=frames,
+        size=size,
+        aspect_ratio=aspect_ratio,
+        fps=fps,
+        seed=seed,
+        steps=steps,
+        guidance=guidance,
+        model=model,
+        keyframes=(*first, *keyframes),
+        camera=camera,
+        motion=motion,
+    )
+    if out is None:
+        return engine_for(model).generate(request, observer=observer, cancel=cancel)
+    from kinema.app.clips import generate_to
+
+    return generate_to(out, request, engine=engine_for(model), quality=quality, observer=observer, cancel=cancel)[0]
+
+
+def normalise_prompt(text: object) -> str:
+    """``text`` as models read it; what isn't text, or too long to look at, is left for the request to refuse."""
+    is_reasonable = isinstance(text, str) and len(text) < 1 << 16
+    return normalise(text) if is_reasonable else text  # type: ignore[return-value]

@@ -1,0 +1,53 @@
+"""`kinema inspect` and `kinema reproduce`: what is inside a file, and whether it can be made again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
+
+import typer
+
+from kinema.cli.report import make_reporter
+
+FileArgument = Annotated[str, typer.Argument(metavar="FILE", help="A video or picture.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout.")]
+
+
+def inspect(file: FileArgument, as_json: JsonOption = False) -> None:
+    """Show what a video or picture is, and the recipe that it was made by."""
+    from kinema.app import files
+
+    found = files.inspect(file).to_dict()
+    with make_reporter(as_json=as_json) as reporter:
+        lines = [found["path"], *_lines(found["media"], "  ")]
+        lines += ["recipe:", *_lines(found["recipe"], "  ")] if found["recipe"] else ["recipe: none"]
+        reporter.result("file", found, "\n".join(lines))
+
+
+def reproduce(
+    file: FileArgument,
+    as_json: JsonOption = False,
+    out: Annotated[str | None, typer.Option(metavar="FILE", help="Keep the clip that was made again.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
+) -> None:
+    """Make a clip again from the recipe inside FILE, and say whether every pixel is the same (exit code 0) or not (1)."""
+    from kinema.app import reproduce as again
+    from kinema.training.stopping import stops_on_signals
+    from kinema.core.progress import CancelToken
+
+    job = again.read_job(file, out=out, overwrite=force)
+    with make_reporter(as_json=as_json) as reporter, stops_on_signals(CancelToken()) as cancel:
+        found = again.reproduce(job, observer=reporter.progress, cancel=cancel)
+        verdict = "the same frames" if found.is_same else "different frames"
+        lines = [f"{file}: {verdict}", *(f"  {note}" for note in found.differences)]
+        reporter.result("reproduction", found.to_dict(), "\n".join(lines))
+    raise typer.Exit(0 if found.is_same else 1)
+
+
+def _lines(data: Mapping[str, Any], indent: str) -> Iterator[str]:
+    for key, value in data.items():
+        if isinstance(value, Mapping):
+            yield f"{indent}{key}:"
+            yield from _lines(value, indent + "  ")
+        elif value is not None:
+            yield f"{indent}{key}: {value}"

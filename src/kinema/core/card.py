@@ -1,0 +1,158 @@
+"""`ModelCard`: what a model can do and what it costs, readable without torch. Standard library only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from kinema.core.errors import InvalidInput, UnsupportedRequest, choices
+from kinema.core.geometry import Compression, VideoShape, nearest_size, parse_aspect, parse_size
+from kinema.core.request import GenerationRequest
+
+
+@dataclass(frozen=True, kw_only=True)
+class CostFormula:
+    """FLOPs of the phases as polynomials of the shape, so that a plan needs no network.
+
+    ``denoise_per_token`` and ``denoise_per_token_pair`` are FLOPs of one transformer evaluation per token and per pair of tokens
+    (attention); ``decode_per_pixel`` and ``encode_per_pixel`` of the autoencoder; ``text`` of one prompt.
+    """
+
+    denoise_per_token: float
+    denoise_per_token_pair: float
+    denoise_constant: float = 0.0
+    encode_per_pixel: float
+    decode_per_pixel: float
+    text: float
+    activation_bytes_per_token: float
+    activation_bytes_per_pixel: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelCard:
+    """What a model can do (sizes, frame step, fps, conditions, languages, vocabulary, sound) and what it costs.
+
+    ``sizes`` are (width_px, height_px); the first is the default. ``conditions`` are the optional inputs that the model was trained on.
+    """
+
+    name: str
+    version: str
+    family: str
+    license: str
+    parameters: Mapping[str, int]
+    weights_bytes: int
+    sizes: tuple[tuple[int, int], ...]
+    compression: Compression
+    patch: tuple[int, int, int]
+    text_tokens: int
+    fps: tuple[float, ...]
+    default_seconds: float
+    max_frames: int
+    default_steps: int
+    default_guidance: float
+    conditions: tuple[str, ...]
+    cameras: tuple[str, ...]
+    languages: tuple[str, ...]
+    cost: CostFormula
+    vocabulary: Mapping[str, Any] = field(default_factory=dict)
+    has_sound: bool = False
+    training: Mapping[str, Any] = field(default_factory=dict)
+    scores: Mapping[str, Any] = field(default_factory=dict)
+
+    def shape(self, request: GenerationRequest) -> VideoShape:
+        """The clip that ``request`` asks this model for, its defaults filled in.
+
+        Raises: UnsupportedRequest naming the nearest that the model can do.
+        """
+        fps = self._fps(request.fps)
+        width, height = self._size(request)
+        frames = self._frames(request, fps)
+        video = VideoShape(frames=frames, height_px=height, width_px=width, fps=fps)
+        self.compression.check(video)
+        return video
+
+    def check(self, request: GenerationRequest) -> VideoShape:
+        """`shape`, after every condition of ``request`` was found to be one that this model takes. Raises: UnsupportedRequest."""
+        wanted = {
+            "keyframes": bool(request.keyframes),
+            "source": request.source is not None,
+            "references": bool(request.references),
+            "camera": request.camera is not None,
+            "motion": request.motion is not None,
+            "controls": bool(request.controls),
+            "style": request.style is not None,
+            "audio": request.audio != "off",
+        }
+        for name, is_wanted in wanted.items():
+            if is_wanted and name not in self.conditions:
+                raise UnsupportedRequest(name, getattr(request, name), f"{self.name} was not trained on it; it takes {', '.join(self.conditions) or 'text alone'}")
+        if request.camera is not None and request.camera not in self.cameras:
+            raise UnsupportedRequest("camera", request.camera, f"must be {choices(self.cameras)}")
+        video = self.shape(request)
+        for keyframe in request.keyframes:
+            if not -1 <= keyframe.at_s <= video.seconds:
+                raise UnsupportedRequest("keyframes", keyframe.at_s, f"must lie within the clip's {video.seconds:g} s (or be -1 for the last frame)")
+        return video
+
+    def _fps(self, fps: float | None) -> float:
+        if fps is None:
+            return self.fps[0]
+        if fps not in self.fps:
+            raise UnsupportedRequest("fps", fps, f"{self.name} makes {choices(f'{f:g}' for f in self.fps)}")
+        return fps
+
+    def _size(self, request: GenerationRequest) -> tuple[int, int]:
+        if request.size is not None:
+            size = parse_size(request.size)
+            if size not in self.sizes:
+                known = ", ".join(f"{w}x{h}" for w, h in self.sizes)
+                near = nearest_size(self.sizes, size[0] / size[1])
+                raise UnsupportedRequest("size", request.size, f"{self.name} makes {known}; nearest: {near[0]}x{near[1]}")
+            return size
+        if request.aspect_ratio is not None:
+            return nearest_size(self.sizes, parse_aspect(request.aspect_ratio))
+        return self.sizes[0]
+
+    def _frames(self, request: GenerationRequest, fps: float) -> int:
+        longest = self.max_frames
+        if request.frames is not None:
+            if request.frames > longest:
+                raise UnsupportedRequest("frames", request.frames, f"{self.name} makes at most {longest}")
+            return request.frames
+        seconds = self.default_seconds if request.seconds is None else request.seconds
+        frames = self.compression.snap_frames(seconds * fps)
+        if frames > longest:
+            raise UnsupportedRequest("seconds", seconds, f"{self.name} makes at most {longest / fps:.3g} s at {fps:g} fps")
+        return frames
+
+    def to_json(self) -> str:
+        """The card as JSON text; `from_json` gives the same card back."""
+        return json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, field_name: str = "card") -> ModelCard:
+        """The card that `to_json` described. Raises: InvalidInput."""
+        try:
+            data = json.loads(text)
+            unknown = set(data) - {f.name for f in fields(cls)}
+            if unknown:
+                raise InvalidInput(field_name, sorted(unknown), "unknown fields of a model card")
+            data["compression"] = Compression(**data["compression"])
+            data["cost"] = CostFormula(**data["cost"])
+            data["sizes"] = tuple((int(w), int(h)) for w, h in data["sizes"])
+            for name in ("patch", "fps", "conditions", "cameras", "languages"):
+                data[name] = tuple(data[name])
+            return cls(**data)
+        except (TypeError, ValueError, KeyError) as e:
+            raise InvalidInput(field_name, text[:40], f"is not a model card: {e}") from e
+
+    @classmethod
+    def read(cls, path: Path) -> ModelCard:
+        """The card in a file. Raises: InvalidInput if there is none or it can't be read."""
+        try:
+            return cls.from_json(path.read_text(encoding="utf-8"), field_name=str(path))
+        except OSError as e:
+            raise InvalidInput("model", path.parent, f"has no readable {path.name}: {e.strerror}") from e

@@ -1,0 +1,102 @@
+"""The error tree. Every error a caller can meet is drawn here.
+
+    KinemaError
+    ├── InvalidInput            a field with a value that breaks a rule (exit code 2)
+    │   ├── UnsupportedRequest  well-formed, but this model or build can't do it
+    │   ├── MediaError          a picture, video or sound file that can't be read or written
+    │   └── WeightsError        weights or model folders that don't fit (missing, extra, NaN, shape)
+    ├── StorageError            the disk is full, read-only, or a path can't be made (exit code 2)
+    ├── TrainingError           a run that can't go on (diverged, or a checkpoint of another recipe)
+    └── Cancelled               stopped on request (exit code 130)
+
+Standard library only.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+
+class KinemaError(Exception):
+    """Base of all errors that Kinema raises on purpose; its text is one line, ready for a user."""
+
+    exit_code = 1
+
+
+class InvalidInput(KinemaError):
+    """A field whose value breaks a rule.
+
+    Args:
+        field: the name the caller used (``"seconds"``, ``"--size"``, a path's role).
+        value: what was given; shortened in the message.
+        rule: what is wrong, and what would work.
+    """
+
+    exit_code = 2
+
+    def __init__(self, field: str, value: object, rule: str) -> None:
+        self.field, self.value, self.rule = field, value, rule
+        super().__init__(f"{field}: {_short(value)}: {rule}")
+
+    def __reduce__(self) -> tuple[type, tuple[str, object, str]]:
+        return type(self), (self.field, self.value, self.rule)
+
+
+class UnsupportedRequest(InvalidInput):
+    """A well-formed request that this model can't serve; the rule names the nearest it can."""
+
+
+class MediaError(InvalidInput):
+    """A media file that is unreadable, truncated, empty or of an unknown kind."""
+
+
+class WeightsError(InvalidInput):
+    """Weights that don't fit the model: tensors missing, unexpected, misshapen or not finite."""
+
+
+class StorageError(KinemaError):
+    """A place that can't be written: full, read-only, or not a folder."""
+
+    exit_code = 2
+
+
+class TrainingError(KinemaError):
+    """A training run that can't go on."""
+
+
+class Cancelled(KinemaError):
+    """Stopped on request, at a step boundary. Nothing half-written remains."""
+
+    exit_code = 130
+
+    def __init__(self, where: str = "cancelled") -> None:
+        super().__init__(where)
+
+
+def choices(names: Iterable[object]) -> str:
+    """A readable list of what would work: ``one of a, b, c``."""
+    return "one of " + ", ".join(str(n) for n in names)
+
+
+@contextmanager
+def storage_errors(path: object) -> Iterator[None]:
+    """Turns the operating system's write errors on ``path`` into a `StorageError` that says what to do."""
+    try:
+        yield
+    except OSError as e:
+        if e.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StorageError(f"{path}: no space left on the disk; free some or choose another folder") from e
+        if e.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise StorageError(f"{path}: not writable; choose another folder or change its permissions") from e
+        if e.errno in (errno.ENOENT, errno.ENOTDIR):
+            raise StorageError(f"{path}: the folder does not exist; make it or choose another") from e
+        if e.errno == errno.EISDIR:
+            raise StorageError(f"{path}: is a folder; name a file") from e
+        raise
+
+
+def _short(value: object, limit: int = 60) -> str:
+    text = repr(value) if isinstance(value, str) else str(value)
+    return text if len(text) <= limit else f"{text[: limit - 3]}..."

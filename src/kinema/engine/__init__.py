@@ -1,0 +1,1 @@
+"""Request -> run -> stream: residency, batching, progress, cancel, checkpoints of a generation."""

@@ -1,0 +1,43 @@
+"""Progress events of one run, in order, with an estimate of what remains. Standard library only."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from kinema.core.progress import CancelToken, Observer, Phase, Progress, StepClock
+
+
+class RunClock:
+    """Tells ``observer`` about steps and looks at ``cancel``; the time left counts the decode that comes after the denoise.
+
+    ``decode_share`` is the decode's FLOPs over one denoising step's: until the decode has begun, both are taken to run at one
+    rate.
+    """
+
+    def __init__(self, observer: Observer, cancel: CancelToken | None, *, decode_share: float = 0.0) -> None:
+        self._observer, self._cancel = observer, cancel or CancelToken()
+        self._decode_share = decode_share
+        self._clock, self._phase, self._steps = StepClock(steps=0), "load", 0
+        self._last, self._fastest_s = time.monotonic(), float("inf")
+
+    def check(self, phase: Phase) -> None:
+        """Raises: Cancelled, if a stop was asked for."""
+        self._cancel.check(phase)
+
+    def start(self, phase: Phase, steps: int, *, done: int = 0) -> None:
+        """Says that ``phase`` begins, with ``steps`` to do of which ``done`` are done already."""
+        self.check(phase)
+        self._clock, self._phase, self._steps = StepClock(steps=steps - done), phase, steps
+        self._last, self._fastest_s = time.monotonic(), float("inf")
+        self._observer(Progress(phase=phase, step=done, steps=steps))
+
+    def done(self, phase: Phase, step: int, *, preview: Any = None, sample: int = 0) -> None:
+        """Says that ``step`` steps of ``phase`` are done, then looks whether to stop."""
+        now = time.monotonic()
+        self._fastest_s = min(self._fastest_s, now - self._last)
+        self._last = now
+        self._clock.after_s = self._decode_share * self._fastest_s if phase == "denoise" else 0.0
+        eta_s = self._clock.tick()
+        self._observer(Progress(phase=phase, step=step, steps=self._steps, eta_s=eta_s, preview=preview, sample=sample))
+        self.check(phase)

@@ -1,0 +1,92 @@
+"""What this computer is: its processor, vector sets and energy counters. Standard library only."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from functools import lru_cache
+from pathlib import Path
+
+_CPUINFO = Path("/proc/cpuinfo")
+_TOPOLOGY = "/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list"
+_POWERCAP = Path("/sys/class/powercap")
+# widest matrix instructions first: each set rounds and sums in its own order
+_BF16_FLAGS = ("amx_bf16", "avx512_bf16", "bf16")
+
+
+@lru_cache(maxsize=1)
+def cpu_model() -> str:
+    """A name of the processor that tells models apart: vendor's name, family, model and stepping where the system says."""
+    facts = _cpuinfo()
+    name = facts.get("model name") or platform.processor() or platform.machine()
+    numbers = "/".join(facts[k] for k in ("cpu family", "model", "stepping") if k in facts)
+    return f"{name} {numbers}".strip()
+
+
+@lru_cache(maxsize=1)
+def bf16_instructions() -> str:
+    """The processor's instructions for bfloat16 products (``amx_bf16``, ``avx512_bf16``), or "" where it has none or doesn't say."""
+    flags = _cpuinfo().get("flags", _cpuinfo().get("Features", "")).split()
+    return next((f for f in _BF16_FLAGS if f in flags), "")
+
+
+@lru_cache(maxsize=1)
+def num_cores() -> int:
+    """Cores that this process may use; two hardware threads of a core count once, since both wait for the same multipliers."""
+    if not hasattr(os, "sched_getaffinity"):
+        return os.cpu_count() or 1
+    siblings = set()
+    for cpu in os.sched_getaffinity(0):
+        try:
+            siblings.add(Path(_TOPOLOGY.format(cpu)).read_text(encoding="ascii").strip())
+        except OSError:
+            siblings.add(str(cpu))
+    return max(1, len(siblings))
+
+
+def peak_rss_bytes() -> int | None:
+    """The most memory that this process has held so far, or None where the system doesn't say."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+class EnergyMeter:
+    """Joules that the processor packages used since it was made, all of the machine's work included (RAPL)."""
+
+    def __init__(self, root: Path = _POWERCAP) -> None:
+        # "intel-rapl:0" is a package, "intel-rapl:0:1" a part of one; AMD's packages carry the same name
+        self._zones = [p for p in sorted(root.glob("intel-rapl:*")) if p.name.count(":") == 1]
+        self._start = [self._read(zone, "energy_uj") for zone in self._zones]
+
+    def joules(self) -> float | None:
+        """Joules so far; None where there is no counter or it may not be read. The counter may wrap once."""
+        if not self._zones:
+            return None
+        total = 0
+        for zone, start in zip(self._zones, self._start, strict=True):
+            now, limit = self._read(zone, "energy_uj"), self._read(zone, "max_energy_range_uj")
+            if start is None or now is None or (now < start and limit is None):
+                return None
+            total += now - start if now >= start else now - start + (limit or 0)
+        return total / 1e6
+
+    @staticmethod
+    def _read(zone: Path, name: str) -> int | None:
+        try:
+            return int((zone / name).read_text(encoding="ascii"))
+        except (OSError, ValueError):
+            return None
+
+
+def _cpuinfo() -> dict[str, str]:
+    try:
+        first = _CPUINFO.read_text(encoding="utf-8", errors="replace").split("\n\n")[0]
+    except OSError:
+        return {}
+    pairs = (line.partition(":") for line in first.splitlines())
+    return {key.strip(): value.strip() for key, _, value in pairs}

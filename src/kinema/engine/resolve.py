@@ -1,0 +1,108 @@
+"""A request with every choice made, checked against the card before any tensor is read. Standard library only."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+
+from kinema.core.card import ModelCard
+from kinema.core.errors import InvalidInput, UnsupportedRequest
+from kinema.core.geometry import LatentShape, VideoShape
+from kinema.core.media_ref import Keyframe
+from kinema.core.plan import RunPlan
+from kinema.core.request import GenerationRequest
+
+# What this engine does with a request; a card may promise more to engines that come later.
+CONDITIONS = ("keyframes", "camera", "motion")
+_LATER = ("source", "references", "controls", "style", "audio")
+_MAX_FRESH_SEED = 2**31
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResolvedRequest:
+    """``request`` with seed, steps, guidance, frames, size and fps filled in, and the shapes that follow."""
+
+    request: GenerationRequest
+    video: VideoShape
+    latent: LatentShape
+    seed: int
+    steps: int
+    guidance: float
+
+    @property
+    def is_guided(self) -> bool:
+        """Whether a second evaluation without the prompt is needed."""
+        return self.guidance != 1.0
+
+    @property
+    def group(self) -> tuple[VideoShape, int, float]:
+        """What requests must share to run as one batch."""
+        return self.video, self.steps, self.guidance
+
+
+def resolve(request: GenerationRequest, card: ModelCard, *, model: str) -> ResolvedRequest:
+    """``request`` with the card's defaults and, without a seed, a fresh one. ``model`` is the name that the recipe will carry.
+
+    Raises: UnsupportedRequest naming what the model can do.
+    """
+    video = card.check(request)
+    _check_engine(request)
+    seed = secrets.randbelow(_MAX_FRESH_SEED) if request.seed is None else request.seed
+    steps = card.default_steps if request.steps is None else request.steps
+    guidance = float(card.default_guidance if request.guidance is None else request.guidance)
+    filled = request.replace(
+        seconds=None,
+        frames=video.frames,
+        size=f"{video.width_px}x{video.height_px}",
+        aspect_ratio=None,
+        fps=float(video.fps),
+        seed=seed,
+        steps=steps,
+        guidance=guidance,
+        model=model,
+    )
+    keyframe_places(filled, card, video)
+    latent = card.compression.latent(video)
+    return ResolvedRequest(request=filled, video=video, latent=latent, seed=seed, steps=steps, guidance=guidance)
+
+
+def keyframe_places(request: GenerationRequest, card: ModelCard, video: VideoShape) -> dict[int, Keyframe]:
+    """Latent frame -> the keyframe that it shows. Raises: InvalidInput if two fall into the same latent frame."""
+    places: dict[int, Keyframe] = {}
+    for keyframe in request.keyframes:
+        place = card.compression.latent_frame_of(_frame_at(keyframe.at_s, video))
+        if place in places:
+            span = card.compression.frames_of_latent(place)
+            rule = f"falls into frames {span.start} to {span.stop - 1} with {places[place].media}, which hold one picture"
+            raise InvalidInput("keyframes", f"{keyframe.media}@{keyframe.at_s:g}", f"{rule}; set them further apart")
+        places[place] = keyframe
+    return places
+
+
+def default_plan(resolved: ResolvedRequest, **settings: object) -> RunPlan:
+    """The plan with ``settings`` for ``resolved``: guided runs evaluate both prompts as one batch."""
+    return RunPlan(**{"guidance_mode": "batched" if resolved.is_guided else "off", **settings})  # type: ignore[arg-type]
+
+
+def check_plan(plan: RunPlan, resolved: ResolvedRequest) -> None:
+    """Raises: InvalidInput if ``plan`` can't serve ``resolved``."""
+    if resolved.is_guided and plan.guidance_mode == "off":
+        raise InvalidInput("guidance_mode", "off", f"guidance {resolved.guidance:g} needs batched or split; off goes with guidance 1")
+    if plan.cache_level:
+        raise InvalidInput("cache_level", plan.cache_level, "this engine skips no steps; must be 0")
+
+
+def _frame_at(at_s: float, video: VideoShape) -> int:
+    if at_s == -1:
+        return video.frames - 1
+    frame = round(at_s * video.fps) + (video.frames if at_s < 0 else 0)
+    return min(max(frame, 0), video.frames - 1)
+
+
+def _check_engine(request: GenerationRequest) -> None:
+    for name in _LATER:
+        value = getattr(request, name)
+        if value not in (None, (), "off"):
+            raise UnsupportedRequest(name, value, f"this version's engine takes {', '.join(CONDITIONS)} besides the prompt")
+    if request.strength is not None:
+        raise UnsupportedRequest("strength", request.strength, "goes with a source, which this version's engine doesn't take")

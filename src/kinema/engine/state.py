@@ -1,0 +1,32 @@
+"""`GenerationState`: a generation after some of its steps, from which another process goes on bit for bit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kinema.core.errors import InvalidInput
+from kinema.core.plan import RunPlan
+from kinema.core.request import GenerationRequest
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class GenerationState:
+    """``latents`` (1 c t h w, float32, a copy) after ``step`` steps of the resolved ``request`` under ``plan``."""
+
+    request: GenerationRequest
+    plan: RunPlan
+    model_hash: str
+    step: int
+    latents: Tensor
+
+    def check(self, request: GenerationRequest, model_hash: str) -> None:
+        """Raises: InvalidInput unless this is a state of ``request`` (resolved) and of that model."""
+        mine, other = self.request.to_dict(), request.to_dict()
+        if changed := [k for k in {**mine, **other} if mine.get(k) != other.get(k)]:
+            raise InvalidInput("resume", changed, "belongs to another request: these fields differ")
+        if self.model_hash != model_hash:
+            raise InvalidInput("resume", self.model_hash, f"was made by other weights (these are {model_hash})")

@@ -1,0 +1,1 @@
+"""The mathematics of flow matching and diffusion, once, for training and sampling: pure functions on tensors."""

@@ -1,0 +1,53 @@
+"""Noise with one random generator per sample: a sample depends on its seed alone, whatever batch it is drawn in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from kinema.core.errors import InvalidInput
+
+_MASK = (1 << 64) - 1
+
+
+def noise(
+    shape: Sequence[int],
+    *,
+    seeds: Sequence[int],
+    stream: int = 0,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str = "cpu",
+) -> Float[Tensor, " b *shape"]:
+    """Standard normal numbers of ``shape`` for every seed: (b, *shape). Drawn on the CPU in fp32, so that neither device nor dtype matter.
+
+    ``stream`` counts independent draws for one seed: 0 is where sampling starts; a stochastic stepper takes one a step.
+    Raises: InvalidInput for no seeds, or one below 0.
+    """
+    if not seeds:
+        raise InvalidInput("seeds", list(seeds), "must be one for every sample")
+    samples = [torch.randn(tuple(shape), generator=generator(seed, stream), dtype=torch.float32) for seed in seeds]
+    return torch.stack(samples).to(device=device, dtype=dtype)
+
+
+def generator(seed: int, stream: int = 0) -> torch.Generator:
+    """A CPU generator for draw ``stream`` of ``seed``; that of stream 0 is torch's own for seeds below 2^32.
+
+    torch's CPU generator reads 32 bits of a seed: 1 and 2^32 + 1 would be one clip. So longer seeds, and all later streams,
+    are hashed to 32 bits. Raises: InvalidInput for a seed that is no whole number of at least 0.
+    """
+    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
+        raise InvalidInput("seed", seed, "must be a whole number of at least 0")
+    if seed >> 32 or stream:
+        seed = _hash(_hash(seed) + stream) >> 32
+    return torch.Generator().manual_seed(seed)
+
+
+def _hash(number: int) -> int:
+    """64 well-mixed bits. Source: SplitMix64 (Steele, Lea & Flood 2014)."""
+    z = (number + 0x9E3779B97F4A7C15) & _MASK
+    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _MASK
+    return z ^ (z >> 31)

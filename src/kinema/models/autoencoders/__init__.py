@@ -1,0 +1,1 @@
+"""Causal video autoencoders: pixels to latents and back."""

@@ -1,0 +1,265 @@
+"""Causal 3D video autoencoder: HunyuanVideo's, and light ones of the same family at any width and compression.
+
+Legend: pixels (b c t h w) in [-1, 1], latents (b z n y x), p patch. The first frame stands alone: 1 + time_compression * k
+frames become 1 + k latent frames, and no latent frame sees a later pixel frame. In memory everything between the first
+and the last line of encode and decode is channels-last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from kinema.core.errors import InvalidInput
+from kinema.core.geometry import VideoShape
+from kinema.models.autoencoders.blocks import (
+    MidBlock,
+    RepeatUpsample,
+    ResidualBlock,
+    ShuffleDownsample,
+    ShuffleUpsample,
+    StridedDownsample,
+    make_conv,
+    make_norm,
+)
+from kinema.models.autoencoders.config import VideoAutoencoderConfig
+from kinema.models.autoencoders.initialise import init_autoencoder
+from kinema.models.layers.causal_conv import Stream, Video
+
+# Beyond these a variance overflows or vanishes in fp32.
+MIN_LOGVAR, MAX_LOGVAR = -30.0, 20.0
+
+
+class VideoAutoencoder(nn.Module):
+    """Pixels (b 3 t h w) to Gaussian latents and back, whole or as a stream of chunks."""
+
+    def __init__(self, config: VideoAutoencoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = Encoder(config)
+        self.decoder = Decoder(config)
+        self.quant_conv = nn.Conv3d(2 * config.latent_channels, 2 * config.latent_channels, 1)
+        self.post_quant_conv = nn.Conv3d(config.latent_channels, config.latent_channels, 1)
+
+    def forward(
+        self, video: Float[Tensor, "b c t h w"], noise: Float[Tensor, "b z n y x"] | None = None
+    ) -> tuple[Float[Tensor, "b c t h w"], Float[Tensor, "b z n y x"], Float[Tensor, "b z n y x"]]:
+        """(reconstruction, mean, logvar): from the latents' mean, or from a sample if ``noise`` is given."""
+        mean, logvar = self.encode(video)
+        latents = mean if noise is None else sample_latents(mean, logvar, noise)
+        return self.decode(latents), mean, logvar
+
+    def encode(
+        self, video: Float[Tensor, "b c t h w"]
+    ) -> tuple[Float[Tensor, "b z n y x"], Float[Tensor, "b z n y x"]]:
+        """(mean, logvar) of the latents of pixels in [-1, 1].
+
+        Raises: InvalidInput for a size off the grid, naming the nearest ones that fit.
+        """
+        self._check_video(video)
+        return self._encode(video, None)
+
+    def decode(self, latents: Float[Tensor, "b z n y x"]) -> Float[Tensor, "b c t h w"]:
+        """Pixels, about [-1, 1] and not clamped, of latents as `encode` gives them (not normalised)."""
+        self._check_latents(latents)
+        return self._decode(latents, None)
+
+    def encode_stream(self, chunks: Iterable[Video]) -> Iterator[tuple[Video, Video]]:
+        """(mean, logvar) for each chunk: the first of 1 + time_compression * k frames, all later of time_compression * k.
+
+        Together they are what `encode` gives for the whole; memory doesn't grow with the number of chunks.
+        Raises: InvalidInput if the norm spans time, or for a chunk of another length.
+        """
+        self._check_streams()
+        return self._encode_chunks(chunks)
+
+    def decode_stream(self, latents: Video | Iterable[Video]) -> Iterator[Video]:
+        """Pixels for each latent frame, or for each chunk of latents: one frame for the first, then time_compression.
+
+        Together they are what `decode` gives for the whole; memory doesn't grow with the number of chunks (with mid
+        attention, keys and values of every latent frame so far are kept).
+        Raises: InvalidInput if the norm spans time.
+        """
+        self._check_streams()
+        return self._decode_chunks(latents.split(1, dim=2) if isinstance(latents, Tensor) else latents)
+
+    def normalise(self, latents: Float[Tensor, "b z n y x"]) -> Float[Tensor, "b z n y x"]:
+        """Latents of about zero mean and unit variance, as a transformer is trained on."""
+        mean, std = self._latent_statistics(latents)
+        return (latents - mean) / std
+
+    def denormalise(self, latents: Float[Tensor, "b z n y x"]) -> Float[Tensor, "b z n y x"]:
+        """Latents that `decode` takes, of normalised ones."""
+        mean, std = self._latent_statistics(latents)
+        return latents * std + mean
+
+    def init_weights(self, generator: torch.Generator) -> None:
+        """Draws all weights from a CPU ``generator``: the same on every device."""
+        init_autoencoder(self, generator)
+
+    def _encode(self, video: Video, stream: Stream | None) -> tuple[Video, Video]:
+        moments = self.quant_conv(self.encoder(video, stream))
+        mean, logvar = moments.chunk(2, dim=1)
+        return mean, logvar.clamp(MIN_LOGVAR, MAX_LOGVAR)
+
+    def _decode(self, latents: Video, stream: Stream | None) -> Video:
+        return self.decoder(self.post_quant_conv(latents), stream)
+
+    def _encode_chunks(self, chunks: Iterable[Video]) -> Iterator[tuple[Video, Video]]:
+        stream = Stream()
+        for chunk in chunks:
+            self._check_video(chunk, is_start=stream.is_start)
+            yield self._encode(chunk, stream)
+            stream.end_chunk()
+
+    def _decode_chunks(self, chunks: Iterable[Video]) -> Iterator[Video]:
+        stream = Stream()
+        for chunk in chunks:
+            self._check_latents(chunk)
+            yield self._decode(chunk, stream)
+            stream.end_chunk()
+
+    def _latent_statistics(self, latents: Video) -> tuple[Tensor, Tensor]:
+        mean, std = self.config.latent_mean, self.config.latent_std
+        if mean is None or std is None:
+            return latents.new_zeros(1), latents.new_full((1,), 1 / self.config.scaling_factor)
+        return latents.new_tensor(mean).view(-1, 1, 1, 1), latents.new_tensor(std).view(-1, 1, 1, 1)
+
+    def _check_video(self, video: Video, *, is_start: bool = True) -> None:
+        _, channels, frames, height, width = video.shape
+        if channels != self.config.in_channels:
+            raise InvalidInput("video", tuple(video.shape), f"must have {self.config.in_channels} channels")
+        if not is_start and frames % self.config.time_compression:
+            rule = f"a chunk after the first must be a multiple of {self.config.time_compression} frames"
+            raise InvalidInput("frames", frames, rule)
+        checked = frames if is_start else frames + 1
+        self.config.compression.check(VideoShape(frames=checked, height_px=height, width_px=width, fps=1))
+
+    def _check_latents(self, latents: Video) -> None:
+        if latents.shape[1] != self.config.latent_channels:
+            raise InvalidInput("latents", tuple(latents.shape), f"must have {self.config.latent_channels} channels")
+
+    def _check_streams(self) -> None:
+        if not self.config.can_stream:
+            rule = 'spans all frames, so a chunk can\'t be normed alone; encode and decode the whole, or use norm "rms"'
+            raise InvalidInput("norm", self.config.norm, rule)
+
+
+class Encoder(nn.Module):
+    """Pixels to twice latent_channels features."""
+
+    def __init__(self, config: VideoAutoencoderConfig) -> None:
+        super().__init__()
+        self.patch_px = config.patch_px
+        widths = config.block_out_channels
+        self.conv_in = make_conv(config, config.in_channels * config.patch_px**2, widths[0], temporal=False)
+        self.down_blocks = nn.ModuleList(DownBlock(config, i) for i in range(config.num_levels))
+        self.mid_block = MidBlock(config, widths[-1])
+        self.conv_norm_out = make_norm(config, widths[-1])
+        self.conv_out = make_conv(config, widths[-1], 2 * config.latent_channels, temporal=False)
+
+    def forward(self, video: Video, stream: Stream | None = None) -> Video:
+        """(b c t h w), channels-last in memory."""
+        p = self.patch_px
+        x = rearrange(video, "b c t (h p) (w q) -> b t h w (p q c)", p=p, q=p).contiguous()
+        x = rearrange(x, "b t h w c -> b c t h w")
+        x = self.conv_in(x, stream)
+        for block in self.down_blocks:
+            x = block(x, stream)
+        x = self.mid_block(x, stream)
+        return self.conv_out(F.silu(self.conv_norm_out(x)), stream)
+
+
+class Decoder(nn.Module):
+    """Latents to pixels."""
+
+    def __init__(self, config: VideoAutoencoderConfig) -> None:
+        super().__init__()
+        self.patch_px = config.patch_px
+        widths = config.decoder_channels
+        self.conv_in = make_conv(config, config.latent_channels, widths[-1], temporal=False)
+        self.mid_block = MidBlock(config, widths[-1])
+        self.up_blocks = nn.ModuleList(UpBlock(config, i) for i in reversed(range(config.num_levels)))
+        self.conv_norm_out = make_norm(config, widths[0])
+        self.conv_out = make_conv(config, widths[0], config.out_channels * config.patch_px**2, temporal=False)
+
+    def forward(self, latents: Video, stream: Stream | None = None) -> Video:
+        """(b c t h w), contiguous."""
+        x = latents.contiguous(memory_format=torch.channels_last_3d)
+        x = self.conv_in(x, stream)
+        x = self.mid_block(x, stream)
+        for block in self.up_blocks:
+            x = block(x, stream)
+        x = self.conv_out(F.silu(self.conv_norm_out(x)), stream)
+        p = self.patch_px
+        return rearrange(x, "b (p q c) t h w -> b c t (h p) (w q)", p=p, q=p).contiguous()
+
+
+class DownBlock(nn.Module):
+    """Residual blocks of encoder level ``level`` (0: finest), then the step to the next level."""
+
+    def __init__(self, config: VideoAutoencoderConfig, level: int) -> None:
+        super().__init__()
+        shuffle = config.resample == "shuffle"
+        width = config.block_out_channels[level]
+        # A published level widens in its first residual block; a shuffle has widened already.
+        first = width if shuffle or level == 0 else config.block_out_channels[level - 1]
+        num_layers = config.encoder_layers[level]
+        self.resnets = nn.ModuleList(
+            ResidualBlock(config, first if i == 0 else width, width) for i in range(num_layers)
+        )
+        self.downsamplers = nn.ModuleList()
+        if level == config.num_levels - 1:
+            return
+        factor = config.factors[level]
+        if shuffle:
+            self.downsamplers.append(ShuffleDownsample(width, config.block_out_channels[level + 1], factor))
+        elif factor != (1, 1):
+            self.downsamplers.append(StridedDownsample(width, factor))
+
+    def forward(self, x: Video, stream: Stream | None = None) -> Video:
+        """The next level's video."""
+        for layer in (*self.resnets, *self.downsamplers):
+            x = layer(x, stream)
+        return x
+
+
+class UpBlock(nn.Module):
+    """Residual blocks of decoder level ``level`` (0: finest), then the step to the next finer level."""
+
+    def __init__(self, config: VideoAutoencoderConfig, level: int) -> None:
+        super().__init__()
+        shuffle = config.resample == "shuffle"
+        widths = config.decoder_channels
+        width = widths[level]
+        first = width if shuffle or level == config.num_levels - 1 else widths[level + 1]
+        num_layers = config.decoder_layers[level]
+        self.resnets = nn.ModuleList(
+            ResidualBlock(config, first if i == 0 else width, width) for i in range(num_layers)
+        )
+        self.upsamplers = nn.ModuleList()
+        if level == 0:
+            return
+        factor = config.factors[config.num_levels - 1 - level]
+        if shuffle:
+            self.upsamplers.append(ShuffleUpsample(width, widths[level - 1], factor))
+        elif factor != (1, 1):
+            self.upsamplers.append(RepeatUpsample(config, width, factor))
+
+    def forward(self, x: Video, stream: Stream | None = None) -> Video:
+        """The next finer level's video."""
+        for layer in (*self.resnets, *self.upsamplers):
+            x = layer(x, stream)
+        return x
+
+
+def sample_latents(
+    mean: Float[Tensor, "b z n y x"], logvar: Float[Tensor, "b z n y x"], noise: Float[Tensor, "b z n y x"]
+) -> Float[Tensor, "b z n y x"]:
+    """A draw from the Gaussian of `VideoAutoencoder.encode`, with standard normal ``noise``."""
+    return mean + torch.exp(0.5 * logvar) * noise.to(mean)

@@ -1,0 +1,27 @@
+"""Norms over the last axis, computed in fp32."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+EPS = 1e-6
+
+
+def layer_norm(x: Float[Tensor, "*b d"]) -> Float[Tensor, "*b d"]:
+    """``x`` with mean 0 and variance 1 over its channels; statistics are fp32 whatever the dtype."""
+    return F.layer_norm(x, x.shape[-1:], eps=EPS)
+
+
+class RmsNorm(nn.Module):
+    """Scales to root mean square ``weight`` over the last axis. Returns fp32: what follows it here is fp32 too."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+
+    def forward(self, x: Float[Tensor, "*b d"]) -> Float[Tensor, "*b d"]:
+        """``x`` normed, in fp32."""
+        return F.rms_norm(x.float(), x.shape[-1:], self.weight.float(), EPS)

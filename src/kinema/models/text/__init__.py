@@ -1,0 +1,1 @@
+"""Text encoders trained with the transformer that reads them."""

@@ -1,0 +1,1 @@
+"""Diffusion transformers over video tokens."""

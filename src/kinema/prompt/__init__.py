@@ -1,0 +1,1 @@
+"""Language: Chinese and English, in the form that models were trained on. No torch."""

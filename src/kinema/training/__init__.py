@@ -1,0 +1,1 @@
+"""Training of the autoencoder and the transformer: recipes, loops, checkpoints. Needs no media library."""

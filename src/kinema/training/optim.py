@@ -1,0 +1,95 @@
+"""Optimisers: AdamW, or Muon for the hidden matrices with AdamW for the rest; their state as named tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from kinema.core.errors import InvalidInput, choices
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimRecipe:
+    """Peak learning rates and what goes with them. ``muon_lr`` counts only where ``kind`` is muon."""
+
+    kind: Literal["adamw", "muon"] = "adamw"
+    lr: float = 1e-3
+    muon_lr: float = 1e-2
+    betas: tuple[float, float] = (0.9, 0.99)
+    weight_decay: float = 0.01
+    clip_norm: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("adamw", "muon"):
+            raise InvalidInput("kind", self.kind, f"must be {choices(('adamw', 'muon'))}")
+
+
+class Optimizer:
+    """One or two torch optimisers over the named parameters of ``modules`` (name -> module), stepped together."""
+
+    def __init__(self, modules: Mapping[str, nn.Module], recipe: OptimRecipe) -> None:
+        self.recipe = recipe
+        self.parameters = {f"{p}.{k}": v for p, m in modules.items() for k, v in m.named_parameters() if v.requires_grad}
+        hidden = {k for k, v in self.parameters.items() if recipe.kind == "muon" and _is_hidden_matrix(k, v)}
+        matrices = [v for k, v in self.parameters.items() if v.ndim >= 2 and k not in hidden]
+        vectors = [v for v in self.parameters.values() if v.ndim < 2]
+        groups = [
+            {"params": matrices, "weight_decay": recipe.weight_decay},
+            {"params": vectors, "weight_decay": 0.0},  # biases, norms and gains aren't pulled to zero
+        ]
+        adamw = torch.optim.AdamW([g for g in groups if g["params"]], lr=recipe.lr, betas=recipe.betas, fused=True)
+        self._parts: list[tuple[torch.optim.Optimizer, float]] = [(adamw, recipe.lr)]
+        if hidden:
+            muon = torch.optim.Muon(
+                [self.parameters[k] for k in sorted(hidden)], lr=recipe.muon_lr, weight_decay=recipe.weight_decay,
+                # the rate then means the same as AdamW's, per element (Liu et al. 2025, arXiv:2502.16982)
+                adjust_lr_fn="match_rms_adamw",
+            )  # fmt: skip
+            self._parts.append((muon, recipe.muon_lr))
+
+    def clip(self) -> Tensor:
+        """Clips the gradients to the recipe's norm; returns the norm before, which is not finite if a gradient isn't."""
+        return nn.utils.clip_grad_norm_(self.parameters.values(), self.recipe.clip_norm)
+
+    def step(self, factor: float) -> None:
+        """One step at ``factor`` times the peak rates; gradients are cleared."""
+        for part, peak in self._parts:
+            for group in part.param_groups:
+                group["lr"] = factor * peak
+            part.step()
+        self.clear()
+
+    def clear(self) -> None:
+        """Forgets the gradients."""
+        for part, _ in self._parts:
+            part.zero_grad(set_to_none=True)
+
+    def state(self) -> dict[str, Tensor]:
+        """The state as tensors named ``parameter/key``."""
+        out: dict[str, Tensor] = {}
+        for name, parameter in self.parameters.items():
+            for part, _ in self._parts:
+                for key, value in part.state.get(parameter, {}).items():
+                    out[f"{name}/{key}"] = value
+        return out
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Takes a state that `state` gave."""
+        owners = {id(p): part for part, _ in self._parts for group in part.param_groups for p in group["params"]}
+        for name, value in state.items():
+            parameter_name, key = name.rsplit("/", 1)
+            parameter = self.parameters[parameter_name]
+            device = parameter.device if value.ndim or value.device.type != "cpu" else value.device
+            if parameter.device.type == "cuda":  # the fused AdamW keeps its step count beside the weights
+                device = parameter.device
+            owners[id(parameter)].state[parameter][key] = value.to(device).clone()
+
+
+def _is_hidden_matrix(name: str, parameter: Tensor) -> bool:
+    """Whether Muon may have it: a matrix inside the blocks; embeddings and in- and output layers stay with AdamW."""
+    is_edge = any(word in name for word in ("embed", "proj_out", "proj_in", "norm_out", "modulation", "linear_1.", "table"))
+    return parameter.ndim == 2 and min(parameter.shape) >= 16 and not is_edge

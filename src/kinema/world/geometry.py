@@ -1,0 +1,103 @@
+"""Exact truth a pixel: depth, subject mask and optical flow, at one sample in each pixel's middle.
+
+Legend: n views, p solids, h w pixels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from kinema.core.geometry import VideoShape
+from kinema.world.affine import compose, invert
+from kinema.world.camera import frame_times, scene_camera
+from kinema.world.motion import pose
+from kinema.world.places import props
+from kinema.world.scene import Scene
+from kinema.world.solids import stand
+from kinema.world.subjects import subject_solids
+from kinema.world.trace import FAR, Coordinates, trace
+from kinema.world.view import View
+
+_SKY_DEPTH = 1.0e5  # far enough that only the camera's turning moves it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Geometry:
+    """Per-pixel truth of one clip; `kinema.world.render.Rendered` states units and conventions."""
+
+    depth: Float[Tensor, "t h w"]
+    mask: Bool[Tensor, "t h w"]
+    flow: Float[Tensor, "t h w 2"]
+
+
+def geometry(scene: Scene, shape: VideoShape, *, device: str | torch.device = "cpu") -> Geometry:
+    """The `Geometry` of ``scene``'s clip of ``shape``, on ``device``. The last frame flows to where the scene would go next."""
+    place = torch.device(device)
+    inner = scene.unflipped()
+    times = frame_times(shape.frames, shape.fps)
+    later = times + 1 / shape.fps
+    view, after = (
+        View.of([scene_camera(inner, t)], height_px=shape.height_px, width_px=shape.width_px) for t in (times, later)
+    )
+    subject, moved = (subject_solids([inner], pose(inner, t)) for t in (times, later))
+    front = trace(subject, view, view.whole(), device=place, with_index=True)
+    back = trace(stand([props(inner)], len(times)), view, view.whole(), device=place)
+    depth, point = _seen(view, torch.minimum(front.depth, back.depth), place)
+    mask = front.depth < back.depth
+    # A point of the subject moves with its solid: out of the solid's frame now, into its frame later.
+    carry = compose(moved.matrix, invert(subject.matrix)).to(place, torch.float32)
+    assert front.index is not None, "asked for"
+    number = front.index.clamp(min=0).to(torch.int64)
+    own = carry[torch.arange(len(times), device=place)[:, None, None], number]  # n h w 3 4
+    carried = [
+        own[..., k, 0] * point[0] + own[..., k, 1] * point[1] + own[..., k, 2] * point[2] + own[..., k, 3]
+        for k in range(3)
+    ]
+    point = [torch.where(mask, c, p) for c, p in zip(carried, point, strict=True)]
+    flow = _project(after, point, place) - _middles(view, place)
+    if scene.flipped:
+        depth, mask, flow = depth.flip(2), mask.flip(2), flow.flip(2) * torch.tensor([-1.0, 1.0], device=place)
+    return Geometry(depth=depth, mask=mask, flow=flow)
+
+
+def mask_boxes(mask: Bool[Tensor, "t h w"]) -> Int[Tensor, "t 4"]:
+    """The box (left, top, right, bottom; right and bottom exclusive) of each mask's true pixels, -1 where there are none."""
+    across, down = mask.any(1), mask.any(2)
+    boxes = []
+    for line in (across, down):
+        length = line.shape[1]
+        numbers = torch.arange(length, device=mask.device)
+        boxes.append((torch.where(line, numbers, length).amin(1), torch.where(line, numbers, -1).amax(1) + 1))
+    box = torch.stack([boxes[0][0], boxes[1][0], boxes[0][1], boxes[1][1]], -1)
+    return torch.where(across.any(1, keepdim=True), box, -1)
+
+
+def _seen(view: View, depth: Tensor, device: torch.device) -> tuple[Tensor, Coordinates]:
+    """(depth with ground and sky in it, the world points that the pixels see)."""
+    ray = view.rays(view.slopes(view.whole(), device), device)
+    eye = view.eye(device)
+    ground = torch.where(ray[1] < -1e-5, eye[:, 1] / (-ray[1]).clamp(min=1e-5), FAR)
+    depth = torch.minimum(depth, ground)
+    sky = depth >= FAR
+    reach = torch.where(sky, _SKY_DEPTH, depth)
+    return torch.where(sky, torch.inf, depth), [eye[:, k] + reach * ray[k] for k in range(3)]
+
+
+def _middles(view: View, device: torch.device) -> Float[Tensor, "h w 2"]:
+    x = torch.arange(view.width_px, device=device, dtype=torch.float32) + 0.5
+    y = torch.arange(view.height_px, device=device, dtype=torch.float32) + 0.5
+    return torch.stack([x[None, :].expand(len(y), -1), y[:, None].expand(-1, len(x))], -1)
+
+
+def _project(view: View, point: Coordinates, device: torch.device) -> Float[Tensor, "n h w 2"]:
+    """Where in the picture world points are seen."""
+    axes = view.axes.to(device, torch.float32)[:, :, :, None, None]
+    eye = view.eye(device)
+    away = [point[k] - eye[:, k] for k in range(3)]
+    seen = [axes[:, i, 0] * away[0] + axes[:, i, 1] * away[1] + axes[:, i, 2] * away[2] for i in range(3)]
+    scale = view.focal_px.to(device, torch.float32)[:, None, None] / seen[2].clamp(min=1e-3)
+    return torch.stack([view.width_px / 2 + seen[0] * scale, view.height_px / 2 - seen[1] * scale], -1)
