@@ -6,23 +6,17 @@ import functools
 import inspect
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
 from types import FunctionType, ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import settings
-
-if TYPE_CHECKING:
-    from kinema.core.card import ModelCard
-    from kinema.core.geometry import VideoShape
-    from kinema.core.progress import CancelToken, Observer
-    from kinema.core.request import GenerationRequest
 
 settings.register_profile("kinema", deadline=None, derandomize=True, database=None)
 settings.load_profile("kinema")
@@ -79,6 +73,15 @@ class _CheckedFinder(MetaPathFinder):
 
 sys.meta_path.insert(0, _CheckedFinder())
 
+# below the hook, which sees only what is imported after it
+from kinema.core.card import CostFormula, ModelCard  # noqa: E402
+from kinema.core.geometry import Compression, VideoShape  # noqa: E402
+from kinema.core.plan import Estimate, RunPlan, estimate  # noqa: E402
+from kinema.core.progress import CancelToken, Observer, Progress, ignore_progress  # noqa: E402
+from kinema.core.request import GenerationRequest  # noqa: E402
+from kinema.media.digest import frames_digest  # noqa: E402
+from kinema.weights.folder import ModelFolder, open_model  # noqa: E402
+
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Skips tests marked ``gpu`` where there is no CUDA device, and counts them."""
@@ -110,31 +113,66 @@ class FakeClip:
     shape: VideoShape
     recipe: Mapping[str, Any]
 
+    @property
+    def digest(self) -> str:
+        """The hash of the frames."""
+        return self.recipe["frames"]
+
 
 @dataclass
 class FakeEngine:
-    """An engine without a model: three denoising steps that take no time. ``on_step`` is called before each."""
+    """An engine without tensors: three denoising steps that take no time. ``on_step`` is called before each.
 
-    card: ModelCard
+    ``offset`` stands for what another machine would change.
+    """
+
+    folder: ModelFolder
     requests: list[GenerationRequest] = field(default_factory=list)
     on_step: Callable[[], None] = lambda: None
+    offset: int = 0
+
+    def plan(self, request: GenerationRequest) -> RunPlan:
+        """The same for all."""
+        return RunPlan(threads=7)
+
+    def estimate(self, request: GenerationRequest, *, plan: RunPlan | None = None) -> Estimate:
+        """By the card's formulas."""
+        shape = self.folder.card.check(request)
+        return estimate(self.folder.card, shape, steps=3, is_guided=True, plan=plan or self.plan(request))
+
+    def read_inputs(self, request: GenerationRequest) -> dict[str, str]:
+        """No picture is read."""
+        return {}
 
     def generate(
         self, request: GenerationRequest, *, observer: Observer = ignore_progress, cancel: CancelToken | None = None
     ) -> FakeClip:
         """Noise of the request's seed, and a recipe that names it."""
         self.requests.append(request)
-        shape = self.card.check(request)
+        shape = self.folder.card.check(request)
         observer(Progress(phase="load", step=1, steps=1))
         for step in range(3):
             self.on_step()
             if cancel is not None:
                 cancel.check("denoise")
             observer(Progress(phase="denoise", step=step + 1, steps=3, eta_s=float(2 - step)))
-        random = np.random.default_rng(request.seed)
+        random = np.random.default_rng((request.seed or 0) + self.offset)
         frames = random.integers(0, 256, (shape.frames, shape.height_px, shape.width_px, 3), np.uint8)
-        recipe = {"request": request.to_dict(), "frames": frames_digest(frames)}
+        recipe = {
+            "format": 1,
+            "request": request.to_dict(),
+            "plan": self.plan(request).to_dict(),
+            "model": {"name": self.folder.name, "hash": self.folder.content_hash()},
+            "versions": {"kinema": f"0.{self.offset}"},
+            "frames": frames_digest(frames),
+        }
         return FakeClip(frames=frames, shape=shape, recipe=recipe)
+
+    def generate_batch(
+        self, requests: Sequence[GenerationRequest], *, plan: RunPlan, observer: Observer, cancel: CancelToken | None
+    ) -> list[FakeClip]:
+        """Each by itself."""
+        return [self.generate(request, observer=observer, cancel=cancel) for request in requests]
 
 
 @pytest.fixture
@@ -161,7 +199,11 @@ def toy_card() -> ModelCard:
         cameras=("static", "zoom_in"),
         languages=("en", "zh"),
         cost=CostFormula(**rates),
-        vocabulary={"kind": {"puppy": ["puppy", "小狗"]}, "action": {"play": ["plays"]}, "place": {"park": ["in the park"]}},
+        vocabulary={
+            "kind": {"puppy": ["puppy", "小狗"]},
+            "action": {"play": ["plays"]},
+            "place": {"park": ["in the park"]},
+        },
     )
 
 
@@ -176,10 +218,10 @@ def toy_model(tmp_path: Path, toy_card: ModelCard) -> str:
 
 
 @pytest.fixture
-def fake_engine(toy_model: str, toy_card: ModelCard, monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
+def fake_engine(toy_model: str, monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
     """The engine that `kinema.app.local` finds for `toy_model`."""
     from kinema.app import local
 
-    engine = FakeEngine(toy_card)
+    engine = FakeEngine(open_model(toy_model))
     monkeypatch.setattr(local, "_LOADED", {toy_model: engine})
     return engine

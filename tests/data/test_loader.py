@@ -23,7 +23,9 @@ def shards(tmp_path: Path) -> ShardSet:
     writer = ShardWriter(tmp_path, fingerprint="f", fields={"x": Field(dtype="int32", shape=())})
     writer.write(0, CLIP, tensors={"x": torch.arange(7, dtype=torch.int32)}, metadata=[{"i": i} for i in range(7)])
     writer.write(1, PICTURE, tensors={"x": torch.arange(5, dtype=torch.int32)}, metadata=[{"i": i} for i in range(5)])
-    writer.write(2, CLIP, tensors={"x": torch.arange(7, 11, dtype=torch.int32)}, metadata=[{"i": i} for i in range(7, 11)])
+    writer.write(
+        2, CLIP, tensors={"x": torch.arange(7, 11, dtype=torch.int32)}, metadata=[{"i": i} for i in range(7, 11)]
+    )
     return writer.finish(3)
 
 
@@ -33,7 +35,11 @@ def test_any_order_gives_the_same_batches(shards: ShardSet) -> None:
     loader = Loader(shards, sizes=sizes, seed=7)
     for step in (99, 0, 64, 63, 5):
         again = loader.batch(step)
-        assert (again.bucket, again.numbers, again.seeds) == (forward[step].bucket, forward[step].numbers, forward[step].seeds)
+        assert (again.bucket, again.numbers, again.seeds) == (
+            forward[step].bucket,
+            forward[step].numbers,
+            forward[step].seeds,
+        )
         assert torch.equal(again.tensors["x"], forward[step].tensors["x"])
         assert [m["i"] for m in again.metadata] == again.tensors["x"].tolist() == list(again.numbers)
 
@@ -85,8 +91,9 @@ def test_bad_sizes(shards: ShardSet) -> None:
 
 def test_token_budget() -> None:
     tokens = {CLIP: 30, PICTURE: 6}
-    assert batch_sizes([CLIP, PICTURE], tokens=100, tokens_of=tokens) == {CLIP: 3, PICTURE: 17}
-    assert batch_sizes([CLIP], tokens=1, tokens_of=tokens) == {CLIP: 1}
+    assert batch_sizes({CLIP: 50, PICTURE: 50}, tokens=100, tokens_of=tokens) == {CLIP: 3, PICTURE: 17}
+    assert batch_sizes({CLIP: 50, PICTURE: 5}, tokens=100, tokens_of=tokens)[PICTURE] == 5
+    assert batch_sizes({CLIP: 50}, tokens=1, tokens_of=tokens) == {CLIP: 1}
 
 
 def test_derived_seeds_are_fixed() -> None:
@@ -95,5 +102,3 @@ def test_derived_seeds_are_fixed() -> None:
     # a golden value: another one would make every training run another run
     assert derive_seed(0, "noise", 3) == 8565076534631067937
     assert torch.rand((), generator=generator(5)) == torch.rand((), generator=generator(5))
-
-

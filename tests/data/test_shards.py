@@ -10,7 +10,7 @@ import torch
 
 from kinema.core.errors import InvalidInput
 from kinema.core.geometry import Bucket
-from kinema.data.load.shards import Field, ShardSet, ShardWriter
+from kinema.data.load.shards import Field, ShardSet, ShardWriter, join
 
 SMALL = Bucket(frames=5, height_px=3, width_px=7)
 LARGE = Bucket(frames=5, height_px=11, width_px=13)
@@ -91,7 +91,9 @@ def test_damage_names_the_file(tmp_path: Path) -> None:
         ShardSet.open(tmp_path)
 
 
-@pytest.mark.parametrize("text", ["", "{", '{"format": 99}', '{"format": 1}', '{"format": 1, "fields": {}, "shards": [{}]}'])
+@pytest.mark.parametrize(
+    "text", ["", "{", '{"format": 99}', '{"format": 1}', '{"format": 1, "fields": {}, "shards": [{}]}']
+)
 def test_bad_index(tmp_path: Path, text: str) -> None:
     (tmp_path / "index.json").write_text(text)
     with pytest.raises(InvalidInput, match=r"index\.json"):
@@ -128,3 +130,19 @@ def test_index_is_plain_json(tmp_path: Path) -> None:
         ShardSet.open(tmp_path).read(Bucket(frames=1, height_px=1, width_px=1), [0])
     with pytest.raises(InvalidInput, match="2 samples"):
         ShardSet.open(tmp_path).read(LARGE, [2])
+
+
+def test_joined_sets(tmp_path: Path) -> None:
+    one = make(tmp_path / "one")
+    writer = ShardWriter(tmp_path / "two", fingerprint="def", fields=FIELDS)
+    write_shard(writer, 0, SMALL, 4)
+    two = writer.finish(1)
+    both = join([one, two])
+    assert both.buckets == {SMALL: 12, LARGE: 2}
+    assert both.read(SMALL, [7, 8, 11])[0]["x"][:, 0, 0].tolist() == [204, 0, 3]
+    assert both.fingerprint not in (one.fingerprint, two.fingerprint, join([two, one]).fingerprint)
+    assert join([one]) is one
+    other = ShardWriter(tmp_path / "three", fingerprint="ghi", fields={"x": FIELDS["x"]})
+    other.write(0, SMALL, tensors={"x": torch.zeros(1, 3, 7, dtype=torch.int32)}, metadata=[{}])
+    with pytest.raises(InvalidInput, match="three.*other fields"):
+        join([one, other.finish(1)])

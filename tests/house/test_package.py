@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
@@ -15,13 +16,7 @@ from packaging.utils import canonicalize_name
 import kinema
 from kinema.core.version import VERSION
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
 ROOT = Path(__file__).resolve().parents[2]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 PINS = [
     Requirement(line)
     for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
@@ -50,9 +45,10 @@ def test_an_unknown_name_is_an_attribute_error_that_lists_the_known() -> None:
         kinema.gnerate  # noqa: B018 # pyright: ignore[reportAttributeAccessIssue]
 
 
-def test_the_extras_are_those_of_the_architecture() -> None:
-    assert set(PROJECT["optional-dependencies"]) == {"text", "hub", "curate", "serve", "cluster", "dev"}
-    assert PROJECT["requires-python"] == ">=3.10"
+def test_the_extras_are_those_of_the_architecture(configuration: dict[str, Any]) -> None:
+    project = configuration["project"]
+    assert set(project["optional-dependencies"]) == {"text", "hub", "curate", "serve", "cluster", "dev"}
+    assert project["requires-python"] == ">=3.10"
 
 
 def test_torch_is_pinned_by_name_and_no_pin_is_of_this_machine() -> None:
@@ -63,7 +59,8 @@ def test_torch_is_pinned_by_name_and_no_pin_is_of_this_machine() -> None:
 
 
 @pytest.mark.parametrize("python", ["3.10", "3.11", "3.12"])
-def test_every_requirement_has_exactly_one_pin_that_satisfies_it(python: str) -> None:
+def test_every_requirement_has_exactly_one_pin_that_satisfies_it(configuration: dict[str, Any], python: str) -> None:
+    project = configuration["project"]
     where = {"python_version": python, "python_full_version": f"{python}.9"}
     pinned: dict[str, str] = {}
     for pin in PINS:
@@ -71,7 +68,7 @@ def test_every_requirement_has_exactly_one_pin_that_satisfies_it(python: str) ->
             name = canonicalize_name(pin.name)
             assert name not in pinned, f"{name} is pinned twice for Python {python}"
             (pinned[name],) = [s.version for s in pin.specifier if s.operator == "=="]
-    wanted = [*PROJECT["dependencies"], *(r for rs in PROJECT["optional-dependencies"].values() for r in rs)]
+    wanted = [*project["dependencies"], *(r for rs in project["optional-dependencies"].values() for r in rs)]
     for requirement in map(Requirement, wanted):
         if requirement.marker is None or requirement.marker.evaluate(where):
             name = canonicalize_name(requirement.name)

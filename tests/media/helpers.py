@@ -56,9 +56,10 @@ def yuv_frame(levels: np.ndarray, pixel_format: str) -> av.VideoFrame:
     """A frame of one of the planar YUV formats from levels (h w 3), chroma by taking every other sample."""
     height, width = levels.shape[:2]
     frame = av.VideoFrame(width, height, pixel_format)
-    dtype = np.dtype("<u2") if "10" in pixel_format or "12" in pixel_format else np.dtype("u1")
+    bits = 10 if "10" in pixel_format else 8
+    dtype = np.dtype("<u2") if bits > 8 else np.dtype("u1")
     for i, plane in enumerate(frame.planes):
-        part = np.round(levels[:, :, i])
+        part = np.round(levels[:, :, i]).clip(0, 2**bits - 1)
         part = part[::2] if i and "420" in pixel_format else part
         part = part[:, ::2] if i and "444" not in pixel_format else part
         rows = np.zeros((plane.height, plane.line_size // dtype.itemsize), dtype)

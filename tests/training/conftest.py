@@ -30,8 +30,17 @@ def moving_gradients(count: int, bucket: Bucket, seed: int) -> torch.Tensor:
 def make_frames(tmp_path: Path) -> Callable[..., ShardSet]:
     def make(count: int = 6, bucket: Bucket = BUCKET, seed: int = 0) -> ShardSet:
         folder = tmp_path / f"frames-{count}-{seed}"
-        writer = ShardWriter(folder, fingerprint=f"frames {count} {seed}", fields={"frames": Field(dtype="uint8", shape=("t", "h", "w", 3))})
-        writer.write(0, bucket, tensors={"frames": moving_gradients(count, bucket, seed)}, metadata=[{"i": i} for i in range(count)])
+        writer = ShardWriter(
+            folder,
+            fingerprint=f"frames {count} {seed}",
+            fields={"frames": Field(dtype="uint8", shape=("t", "h", "w", 3))},
+        )
+        writer.write(
+            0,
+            bucket,
+            tensors={"frames": moving_gradients(count, bucket, seed)},
+            metadata=[{"i": i} for i in range(count)],
+        )
         return writer.finish(1)
 
     return make
@@ -42,7 +51,11 @@ def make_latents(tmp_path: Path) -> Callable[..., ShardSet]:
     """Latents whose level and drift are what their caption says, so that a network has something to learn."""
 
     def make(count: int = 8, frames: int = 3, seed: int = 0, pictures: int = 0) -> ShardSet:
-        writer = ShardWriter(tmp_path / f"latents-{count}-{frames}-{seed}-{pictures}", fingerprint=f"latents {count} {frames} {seed}", fields=LATENTS)
+        writer = ShardWriter(
+            tmp_path / f"latents-{count}-{frames}-{seed}-{pictures}",
+            fingerprint=f"latents {count} {frames} {seed}",
+            fields=LATENTS,
+        )
         parts = [(count, frames)] + ([(pictures, 1)] if pictures else [])
         for number, (n, t) in enumerate(parts):
             rng = torch.Generator().manual_seed(seed)
@@ -56,7 +69,9 @@ def make_latents(tmp_path: Path) -> Callable[..., ShardSet]:
             }
             names = [(("dark", "暗"), ("light", "亮"))[int(i)] for i in level]
             metadata = [{"captions": {"en": [en, f"very {en}"], "zh": [zh]}} for en, zh in names]
-            writer.write(number, Bucket(frames=2 * t - 1, height_px=16, width_px=24), tensors=tensors, metadata=metadata)
+            writer.write(
+                number, Bucket(frames=2 * t - 1, height_px=16, width_px=24), tensors=tensors, metadata=metadata
+            )
         return writer.finish(len(parts))
 
     return make

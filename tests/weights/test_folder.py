@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+import kinema
 from kinema.core.errors import InvalidInput, WeightsError
 from kinema.weights.folder import open_model, shipped_models
 
@@ -79,7 +81,8 @@ def test_an_index_can_not_name_a_folder_outside(folder: Path, key: str) -> None:
 
 def test_content_hash_follows_every_byte_that_matters_and_no_other(folder: Path) -> None:
     first = open_model(folder).content_hash()
-    assert first.startswith("sha256:") and len(first) == 71
+    assert first.startswith("sha256:")
+    assert len(first) == 71
     card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
     (folder / "card.json").write_text(json.dumps({**card, "scores": {"psnr": 30}}), encoding="utf-8")
     assert open_model(folder).content_hash() == first
@@ -98,4 +101,5 @@ def test_opening_a_model_loads_no_torch(folder: Path) -> None:
         "import sys\nfrom kinema.weights.folder import open_model\n"
         f"m = open_model({str(folder)!r}); m.content_hash(); m.config('net')\nassert 'torch' not in sys.modules"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    environment = {**os.environ, "PYTHONPATH": str(Path(kinema.__file__).parents[1])}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=60)

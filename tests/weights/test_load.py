@@ -65,7 +65,7 @@ def test_blocks_hold_every_tensor_once(folder: Path, net: nn.Module) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "block"),
+    "name, block",
     [
         ("transformer_blocks.3.attn.to_q.weight", "transformer_blocks.3"),
         ("decoder.up_blocks.1.resnets.0.conv.weight", "decoder.up_blocks.1"),
@@ -97,7 +97,7 @@ def _spoil(value: float) -> Change:
 
 
 @pytest.mark.parametrize(
-    ("change", "rule"),
+    "change, rule",
     [
         (_drop, r"missing scale, blocks\.1\.bias"),
         (_add, r"unexpected blocks\.3\.bias"),
@@ -153,7 +153,7 @@ def test_a_pickle_under_a_safe_name_is_refused(folder: Path, net: nn.Module) -> 
 
 def test_an_index_must_agree_with_its_shards(folder: Path, net: nn.Module) -> None:
     file = _files(folder)[0]
-    index = {n: file.name for n in net.state_dict()}
+    index = dict.fromkeys(net.state_dict(), file.name)
     path = folder / "net" / "model.safetensors.index.json"
     path.write_text(json.dumps({"weight_map": index}), encoding="utf-8")
     load_module(type(net), _files(folder), dtype=torch.float32)

@@ -15,7 +15,6 @@ from kinema.core.card import ModelCard
 from kinema.core.errors import InvalidInput, StorageError
 from kinema.core.geometry import VideoShape
 from kinema.core.progress import CancelToken, Observer, Progress, ignore_progress
-from kinema.core.protocols import Clip
 from kinema.core.request import MAX_SEED, GenerationRequest
 from kinema.prompt.vocabulary import words_unknown
 from kinema.weights.folder import open_model
@@ -27,13 +26,35 @@ MAX_COUNT = 10_000
 _MAX_FRESH_SEED = 2**31
 _MAX_SLUG = 40
 
-C = TypeVar("C", bound=Clip, covariant=True)
+
+class FinishedClip(Protocol):
+    """What is written: ``frames`` uint8 RGB (t h w 3), and the recipe. Read-only, so that a frozen clip is one too."""
+
+    @property
+    def frames(self) -> Any:
+        """The pixels."""
+        ...
+
+    @property
+    def shape(self) -> VideoShape:
+        """Their shape."""
+        ...
+
+    @property
+    def recipe(self) -> Mapping[str, Any]:
+        """Everything that is needed to make it again."""
+        ...
+
+
+C = TypeVar("C", bound=FinishedClip, covariant=True)
 
 
 class Maker(Protocol[C]):
     """The part of an engine that makes a clip."""
 
-    def generate(self, request: GenerationRequest, *, observer: Observer, cancel: CancelToken | None) -> C: ...
+    def generate(self, request: GenerationRequest, *, observer: Observer, cancel: CancelToken | None) -> C:
+        """The clip of ``request``. Raises: KinemaError."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +116,9 @@ def place_order(
     shape = card.check(request)
     first = secrets.randbelow(_MAX_FRESH_SEED) if request.seed is None else request.seed
     if first + count - 1 > MAX_SEED:
-        raise InvalidInput("seed", first, f"{count} clips need seeds up to {first + count - 1}; at most {MAX_SEED} works")
+        raise InvalidInput(
+            "seed", first, f"{count} clips need seeds up to {first + count - 1}; at most {MAX_SEED} works"
+        )
     requests = tuple(request.replace(seed=first + i) for i in range(count))
     paths = tuple(_path(r, i, count, out, is_picture=shape.frames == 1) for i, r in enumerate(requests))
     for path in () if overwrite else paths:
@@ -105,7 +128,7 @@ def place_order(
 
 def fill_order(
     order: Order,
-    engine: Maker[Clip],
+    engine: Maker[FinishedClip],
     *,
     quality: str | None = None,
     observer: Observer = ignore_progress,
@@ -152,6 +175,7 @@ def generate_to(
         path, fps=shape.fps, quality=quality or DEFAULT_QUALITY, num_frames=shape.frames, on_progress=observer
     )
     with writer:
+        observer(Progress(phase="load", step=0, steps=0))  # the engine's own first word comes after torch, in seconds
         clip = engine.generate(request, observer=observer, cancel=cancel)
         writer.recipe = clip.recipe
         writer.write(clip.frames)

@@ -41,13 +41,17 @@ def examine(folder: Path) -> Iterator[Finding]:
         try:
             yield check(folder)
         except Exception as e:  # whatever is broken here is what the caller wants to read about
-            yield Finding(name=name, value=f"{type(e).__name__}: {e}", is_well=False, hint="reinstall Kinema: make clean demo")
+            yield Finding(
+                name=name, value=f"{type(e).__name__}: {e}", is_well=False, hint="reinstall Kinema: make clean demo"
+            )
 
 
 def _python(folder: Path) -> Finding:
     is_well = sys.version_info >= _LEAST_PYTHON
     text = f"{platform.python_version()} ({sys.executable}), {platform.system()} {platform.machine()}"
-    return Finding(name="python", value=text, is_well=is_well, hint="" if is_well else "Kinema needs Python 3.10 or newer")
+    return Finding(
+        name="python", value=text, is_well=is_well, hint="" if is_well else "Kinema needs Python 3.10 or newer"
+    )
 
 
 def _kinema(folder: Path) -> Finding:
@@ -108,7 +112,9 @@ def _disk(folder: Path) -> Finding:
     is_writable = os.access(folder, os.W_OK)
     is_well = is_writable and free >= _LEAST_DISK_BYTES
     value = f"{free / 1e9:.1f} GB free in {folder.resolve()}, {'writable' if is_writable else 'not writable'}"
-    return Finding(name="disk", value=value, is_well=is_well, hint="" if is_well else "choose another folder with --out")
+    return Finding(
+        name="disk", value=value, is_well=is_well, hint="" if is_well else "choose another folder with --out"
+    )
 
 
 def _models(folder: Path) -> Finding:
@@ -117,9 +123,14 @@ def _models(folder: Path) -> Finding:
 
     models = list_models()
     if not models:
-        return Finding(name="models", value="none", is_well=False, hint="`make train-mini` trains the one that is shipped")
+        return Finding(
+            name="models", value="none", is_well=False, hint="`make train-mini` trains the one that is shipped"
+        )
     try:
-        names = [f"{m.name} {m.card.version} ({m.num_parameters / 1e6:.1f} M, {open_model(m.name).content_hash()[:19]})" for m in models]
+        names = [
+            f"{m.name} {m.card.version} ({m.num_parameters / 1e6:.1f} M, {open_model(m.name).content_hash()[:19]})"
+            for m in models
+        ]
     except KinemaError as e:
         return Finding(name="models", value=str(e), is_well=False, hint="reinstall Kinema: its files are damaged")
     return Finding(name="models", value=", ".join(names))

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 from kinema.cli.interrupts import was_interrupted
 from kinema.core.errors import InvalidInput, KinemaError
 
+INTERRUPTED = 130
 # module -> the extra that brings it
 _EXTRAS = {
     "transformers": "text",
@@ -41,7 +43,7 @@ class Problem:
 def problem_of(error: BaseException) -> Problem:
     """What to tell a user about ``error``."""
     if isinstance(error, KeyboardInterrupt) or (was_interrupted() and not isinstance(error, KinemaError)):
-        return Problem(exit_code=130, message="interrupted")
+        return Problem(exit_code=INTERRUPTED, message="interrupted")
     if isinstance(error, InvalidInput):
         value = error.value if isinstance(error.value, str) else repr(error.value)
         return Problem(exit_code=error.exit_code, message=str(error), field=error.field, value=value, rule=error.rule)
@@ -80,7 +82,7 @@ def _usage_problem(error: BaseException) -> Problem:
     """The parser's errors, told apart by what they carry: their classes are private to typer."""
     kind, message = type(error).__name__, str(getattr(error, "message", error))
     if kind == "Abort":
-        return Problem(exit_code=130, message="interrupted")
+        return Problem(exit_code=INTERRUPTED, message="interrupted")
     if kind == "NoArgsIsHelpError":
         return _problem(2, "command", "none", f"must be named; {_command(error)} --help lists them")
     if kind == "NoSuchOption":
@@ -110,8 +112,8 @@ def _parameter(error: BaseException) -> str:
 
 def _refused_value(error: BaseException) -> str | None:
     """What was given for a parameter of another type; typer leaves it to pydantic to say."""
-    details = getattr(error.__cause__, "errors", None)
-    return str(details()[0].get("input")) if callable(details) else None
+    list_errors: Callable[[], list[dict[str, object]]] | None = getattr(error.__cause__, "errors", None)
+    return str(list_errors()[0].get("input")) if callable(list_errors) else None
 
 
 def _command(error: BaseException) -> str:

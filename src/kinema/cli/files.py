@@ -26,22 +26,25 @@ def inspect(file: FileArgument, as_json: JsonOption = False) -> None:
 
 def reproduce(
     file: FileArgument,
-    as_json: JsonOption = False,
+    model: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The model's folder, where the recipe's isn't a shipped one.")
+    ] = None,
     out: Annotated[str | None, typer.Option(metavar="FILE", help="Keep the clip that was made again.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Make a clip again from the recipe inside FILE, and say whether every pixel is the same (exit code 0) or not (1)."""
     from kinema.app import reproduce as again
-    from kinema.training.stopping import stops_on_signals
     from kinema.core.progress import CancelToken
+    from kinema.training.stopping import stops_on_signals
 
-    job = again.read_job(file, out=out, overwrite=force)
+    job = again.read_job(file, model=model, out=out, overwrite=force)
     with make_reporter(as_json=as_json) as reporter, stops_on_signals(CancelToken()) as cancel:
-        found = again.reproduce(job, observer=reporter.progress, cancel=cancel)
-        verdict = "the same frames" if found.is_same else "different frames"
-        lines = [f"{file}: {verdict}", *(f"  {note}" for note in found.differences)]
-        reporter.result("reproduction", found.to_dict(), "\n".join(lines))
-    raise typer.Exit(0 if found.is_same else 1)
+        outcome = again.run_job(job, observer=reporter.progress, cancel=cancel)
+        verdict = "the same frames" if outcome.is_same else "different frames"
+        lines = [f"{file}: {verdict}", *(f"  {note}" for note in outcome.differences)]
+        reporter.result("reproduction", outcome.to_dict(), "\n".join(lines))
+    raise typer.Exit(0 if outcome.is_same else 1)
 
 
 def _lines(data: Mapping[str, Any], indent: str) -> Iterator[str]:

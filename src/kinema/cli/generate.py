@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from kinema.cli.files import JsonOption
-from kinema.cli.report import Reporter, make_reporter
+from kinema.cli.report import make_reporter
 from kinema.core.errors import InvalidInput
 from kinema.core.media_ref import Keyframe
 from kinema.core.progress import CancelToken
@@ -24,7 +25,7 @@ _MAX_STDIN_BYTES = 1 << 20
 # typer reads a verb's flags from its parameters
 def generate(  # noqa: PLR0913
     prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="What to show, in English or Chinese; - reads it from standard input.")],
-    image: Annotated[list[str] | None, typer.Option(metavar="FILE[@SECONDS]", help="A picture that the clip shows at a time (0 s); may be repeated.")] = None,
+    image: Annotated[list[str] | None, typer.Option(metavar="FILE[@SECONDS]", help="A picture to show, at 0 s; may be repeated.")] = None,
     seconds: Annotated[float | None, typer.Option(help="Length; the nearest that the model makes.")] = None,
     frames: Annotated[int | None, typer.Option(help="Length in frames, instead of --seconds. 1 makes a picture.")] = None,
     aspect: Annotated[str | None, typer.Option(metavar="W:H", help="Shape, such as 16:9; the model's nearest size.")] = None,
@@ -34,11 +35,11 @@ def generate(  # noqa: PLR0913
     guidance: Annotated[float | None, typer.Option(help="How closely the prompt is followed; 1 is off.")] = None,
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same clip; without it a fresh one is drawn and shown.")] = None,
     motion: Annotated[int | None, typer.Option(help="How much moves, 1 to 255.")] = None,
-    camera: Annotated[str | None, typer.Option(metavar="NAME", help="Camera motion, such as zoom_in; `kinema models NAME` lists them.")] = None,
+    camera: Annotated[str | None, typer.Option(metavar="NAME", help="Camera motion; `kinema models NAME` lists them.")] = None,
     negative: Annotated[str, typer.Option(metavar="TEXT", help="What to keep away from.")] = "",
     model: Annotated[str, typer.Option(metavar="NAME", help="A model's name or folder; `kinema models` lists them.")] = "kinema-mini",
     count: Annotated[int, typer.Option(help="How many clips, with seeds from --seed upwards: NAME-1, NAME-2 ...")] = 1,
-    out: Annotated[str | None, typer.Option(metavar="FILE", help=".mp4 .mov .gif .webp .png .jpg, or a folder of pictures; from prompt and seed if left out.")] = None,
+    out: Annotated[str | None, typer.Option(metavar="FILE", help=".mp4 .mov .gif .webp .png .jpg or a folder of pictures.")] = None,
     quality: Annotated[str | None, typer.Option(metavar="NAME", help="draft, standard, high or master.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything and show the plan, but make nothing.")] = False,
@@ -48,7 +49,7 @@ def generate(  # noqa: PLR0913
 
     An existing file is never replaced without --force. Ctrl-C stops at the next step and leaves no half-written file.
     """
-    from kinema.app import clips, local
+    from kinema.app import clips, local, plans
     from kinema.training.stopping import stops_on_signals
 
     request = GenerationRequest(
@@ -71,10 +72,11 @@ def generate(  # noqa: PLR0913
     with make_reporter(as_json=as_json) as reporter:
         if order.unknown_words:
             reporter.note(f"note: {order.card.name} was not trained on: {', '.join(order.unknown_words)}")
-        if dry_run:
-            _show_plan(order, reporter)
-            return
         engine = local.engine_for(model)
+        if dry_run:
+            plan = plans.plan_of(order, engine)
+            reporter.result("plan", plan, _plan_text(order, plan))
+            return
         with stops_on_signals(CancelToken()) as cancel:
             for clip in clips.fill_order(order, engine, quality=quality, observer=reporter.progress, cancel=cancel):
                 for note in clip.notes:
@@ -93,14 +95,10 @@ def _read_prompt(prompt: str) -> str:
         raise InvalidInput("prompt", "standard input", "is not UTF-8 text") from e
 
 
-def _show_plan(order: Order, reporter: Reporter) -> None:
-    from kinema.app.plans import plan_of
-
-    plan = plan_of(order)
+def _plan_text(order: Order, plan: Mapping[str, Any]) -> str:
+    cost = plan["estimate"]
     lines = [f"{order.card.name} {order.card.version}: {order.shape}"]
     lines += [f"{name}: {value}" for name, value in plan["plan"].items()]
-    seconds = plan["estimate"]["seconds"]
-    lines.append(f"cost of a clip: {plan['estimate']['total_flops'] / 1e12:.3g} TFLOP, {plan['estimate']['peak_bytes'] / 1e9:.2g} GB")
-    lines += [f"about {seconds:.0f} s"] if seconds else []
-    lines += [f"{path}: seed {request.seed}" for path, request in zip(order.paths, order.requests, strict=True)]
-    reporter.result("plan", plan, "\n".join(lines))
+    lines.append(f"a clip costs {cost['total_flops'] / 1e12:.3g} TFLOP and {cost['peak_bytes'] / 1e9:.2g} GB")
+    lines += [f"{clip['path']}: seed {clip['seed']}" for clip in plan["clips"]]
+    return "\n".join(lines)

@@ -21,7 +21,10 @@ VERBS: dict[str, Callable[..., object]] = {
 }
 GROUPS: dict[str, tuple[str, dict[str, Callable[..., object]]]] = {
     "train": ("Train models: `kinema train mini` makes the shipped one anew.", {"mini": train.mini}),
-    "world": ("The procedural world: scenes with known truth, from a seed.", {"sample": world.sample, "sheet": world.sheet}),
+    "world": (
+        "The procedural world: scenes with known truth, from a seed.",
+        {"sample": world.sample, "sheet": world.sheet},
+    ),
 }
 
 
@@ -33,6 +36,8 @@ def run(arguments: Sequence[str]) -> int:
     try:
         code = _app()(args=list(arguments), prog_name="kinema", standalone_mode=False)
         sys.stdout.flush()
+        if code == errors.INTERRUPTED:  # what typer makes of a KeyboardInterrupt
+            raise KeyboardInterrupt
         return code if isinstance(code, int) else 0
     except BrokenPipeError:  # the reader of our output left, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -11,7 +11,9 @@ from kinema.cli.report import make_reporter
 
 
 def models(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="A model's name or folder; without it, all.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="A model's name or folder; without it, all.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """List the models, or show one: sizes, lengths, languages, words that it knows, costs."""

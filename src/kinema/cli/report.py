@@ -10,10 +10,12 @@ import os
 import sys
 import time
 from collections.abc import Mapping
-from types import TracebackType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from kinema.core.progress import Progress
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bars
 
 # a line for each step of a fast phase would bury the rest
 _PLAIN_EVERY_S = 2.0
@@ -22,11 +24,17 @@ _PLAIN_EVERY_S = 2.0
 class Reporter(Protocol):
     """Where the events of a verb go; a context manager, so that a progress bar is taken down on errors too."""
 
-    def progress(self, event: Progress) -> None: ...
+    def progress(self, event: Progress) -> None:
+        """Tells of a step."""
+        ...
 
-    def note(self, text: str) -> None: ...
+    def note(self, text: str) -> None:
+        """Tells what is worth knowing besides."""
+        ...
 
-    def result(self, kind: str, data: Mapping[str, Any], text: str) -> None: ...
+    def result(self, kind: str, data: Mapping[str, Any], text: str) -> None:
+        """Tells a result: ``data`` to a program, ``text`` to a person."""
+        ...
 
     def __enter__(self) -> Reporter: ...
 
@@ -45,11 +53,16 @@ def make_reporter(*, as_json: bool) -> Reporter:
 class JsonReporter:
     """One JSON object a line, on stdout."""
 
+    def __init__(self) -> None:
+        self._last: dict[str, Any] = {}
+
     def progress(self, event: Progress) -> None:
-        """Writes a ``progress`` object."""
+        """Writes a ``progress`` object, unless it says what the one before said."""
         eta = None if event.eta_s is None else round(event.eta_s, 2)
         data = {"phase": event.phase, "step": event.step, "steps": event.steps, "eta_s": eta, "sample": event.sample}
-        self._write("progress", data)
+        if data != self._last:
+            self._last = data
+            self._write("progress", data)
 
     def note(self, text: str) -> None:
         """Writes a ``note`` object."""
@@ -105,47 +118,46 @@ class PlainReporter:
 
 
 class RichReporter(PlainReporter):
-    """A bar for the phase at hand, gone when it is over."""
+    """A bar for the phase at hand, drawn from the first step on and gone before a result is written."""
 
     def __init__(self) -> None:
         super().__init__()
+        self._bars: Bars | None = None
+
+    def progress(self, event: Progress) -> None:
+        """Moves the bar."""
+        bars = self._bars or self._start()
+        text, eta = _counted(event), _eta(event, "")
+        bars.update(bars.task_ids[0], description=text, completed=event.step, total=event.steps or None, eta=eta)
+
+    def note(self, text: str) -> None:
+        """Writes ``text`` above the bar."""
+        self._stop()
+        super().note(text)
+
+    def result(self, kind: str, data: Mapping[str, Any], text: str) -> None:
+        """Takes the bar down and writes ``text`` to stdout."""
+        self._stop()
+        super().result(kind, data, text)
+
+    def __exit__(self, *error: object) -> None:
+        self._stop()
+
+    def _start(self) -> Bars:
         from rich.console import Console
         from rich.progress import BarColumn, TextColumn
         from rich.progress import Progress as Bars
 
         columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[eta]}"))
         self._bars = Bars(*columns, console=Console(stderr=True), transient=True)
-        self._task = self._bars.add_task("", total=None, eta="", visible=False)
-
-    def progress(self, event: Progress) -> None:
-        """Moves the bar."""
-        total = event.steps or None
-        text = _counted(event)
-        self._bars.update(
-            self._task, description=text, completed=event.step, total=total, eta=_eta(event, ""), visible=True
-        )
-
-    def note(self, text: str) -> None:
-        """Writes ``text`` above the bar."""
-        self._bars.console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-    def result(self, kind: str, data: Mapping[str, Any], text: str) -> None:
-        """Takes the bar down and writes ``text`` to stdout."""
-        self._bars.update(self._task, visible=False)
-        self._bars.refresh()
-        super().result(kind, data, text)
-
-    def __enter__(self) -> Reporter:
+        self._bars.add_task("", total=None, eta="")
         self._bars.start()
-        return self
+        return self._bars
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None = None,
-        error: BaseException | None = None,
-        traceback: TracebackType | None = None,
-    ) -> None:
-        self._bars.stop()
+    def _stop(self) -> None:
+        if self._bars is not None:
+            self._bars.stop()
+            self._bars = None
 
 
 def _counted(event: Progress) -> str:

@@ -11,13 +11,14 @@ from kinema.cli.report import make_reporter
 
 
 def mini(
-    out: Annotated[str, typer.Option(metavar="FOLDER", help="Where everything goes; the same command goes on after a stop.")] = "runs/mini",
-    budget: Annotated[float, typer.Option(metavar="MINUTES", help="Wall-clock minutes for the whole recipe.")] = 60.0,
-    phase: Annotated[str | None, typer.Option(metavar="NAME", help="One phase of the recipe alone.")] = None,
+    out: Annotated[
+        str, typer.Option(metavar="FOLDER", help="Where everything goes; the same command goes on after a stop.")
+    ] = "runs/mini",
+    budget: Annotated[float, typer.Option(metavar="MINUTES", help="For the whole recipe, on two cores.")] = 60.0,
     device: Annotated[str, typer.Option(metavar="NAME", help="cpu or cuda.")] = "cpu",
-    workers: Annotated[int, typer.Option(help="Processes that render.")] = 0,
+    workers: Annotated[int, typer.Option(help="Processes that render and encode.")] = 0,
     as_json: JsonOption = False,
-) -> None:  # fmt: skip
+) -> None:
     """Train the shipped model anew: render its world, train the autoencoder, then the transformer.
 
     Ctrl-C and SIGTERM stop after the step at hand, with a checkpoint; the same command goes on from there.
@@ -27,6 +28,8 @@ def mini(
     from kinema.training.stopping import stops_on_signals
 
     with make_reporter(as_json=as_json) as reporter, stops_on_signals(CancelToken()) as cancel:
-        job = train.MiniJob(out=out, budget_minutes=budget, phase=phase, device=device, workers=workers)
-        for name, facts in train.train_mini(job, observer=reporter.progress, cancel=cancel):
-            reporter.result("phase", {"phase": name, "facts": facts}, f"{name}: done")
+        model, facts = train.train_mini(
+            out, budget_minutes=budget, device=device, workers=workers, observer=reporter.progress, cancel=cancel
+        )
+        reporter.note(f'try it: kinema generate "a puppy plays in the park" --model {model}')
+        reporter.result("training", {"model": str(model), "phases": dict(facts)}, str(model))

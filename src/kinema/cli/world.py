@@ -37,7 +37,8 @@ def sample(
         reporter.result("sample", made.to_dict(), f"{made.path}\n{made.truth_path}")
 
 
-def sheet(
+# typer reads a verb's flags from its parameters
+def sheet(  # noqa: PLR0913
     out: Annotated[str, typer.Option(metavar="FILE", help="The picture to write.")],
     first: Annotated[int, typer.Option(help="The seed of the first row.")] = 0,
     count: Annotated[int, typer.Option(help="Rows, one a seed.")] = 8,
@@ -56,6 +57,12 @@ def sheet(
     shape = world.world_shape(size=size, frames=frames, fps=fps)
     with make_reporter(as_json=as_json) as reporter, stops_on_signals(CancelToken()) as cancel:
         captions = world.write_sheet(
-            range(first, first + count), out, split=split, shape=shape, overwrite=force, observer=reporter.progress, cancel=cancel
+            range(first, first + count),
+            out,
+            split=split,
+            shape=shape,
+            overwrite=force,
+            observer=reporter.progress,
+            cancel=cancel,
         )
         reporter.result("sheet", {"path": out, "captions": captions}, "\n".join([*captions, out]))

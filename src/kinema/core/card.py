@@ -62,6 +62,11 @@ class ModelCard:
     training: Mapping[str, Any] = field(default_factory=dict)
     scores: Mapping[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        for name in ("sizes", "fps"):
+            if not getattr(self, name):
+                raise InvalidInput(name, getattr(self, name), "must name at least one that the model can do")
+
     def shape(self, request: GenerationRequest) -> VideoShape:
         """The clip that ``request`` asks this model for, its defaults filled in.
 
@@ -88,13 +93,15 @@ class ModelCard:
         }
         for name, is_wanted in wanted.items():
             if is_wanted and name not in self.conditions:
-                raise UnsupportedRequest(name, getattr(request, name), f"{self.name} was not trained on it; it takes {', '.join(self.conditions) or 'text alone'}")
+                rule = f"{self.name} was not trained on it; it takes {', '.join(self.conditions) or 'text alone'}"
+                raise UnsupportedRequest(name, getattr(request, name), rule)
         if request.camera is not None and request.camera not in self.cameras:
             raise UnsupportedRequest("camera", request.camera, f"must be {choices(self.cameras)}")
         video = self.shape(request)
         for keyframe in request.keyframes:
             if not -1 <= keyframe.at_s <= video.seconds:
-                raise UnsupportedRequest("keyframes", keyframe.at_s, f"must lie within the clip's {video.seconds:g} s (or be -1 for the last frame)")
+                rule = f"must lie within the clip's {video.seconds:g} s (or be -1 for the last frame)"
+                raise UnsupportedRequest("keyframes", keyframe.at_s, rule)
         return video
 
     def _fps(self, fps: float | None) -> float:
@@ -110,7 +117,8 @@ class ModelCard:
             if size not in self.sizes:
                 known = ", ".join(f"{w}x{h}" for w, h in self.sizes)
                 near = nearest_size(self.sizes, size[0] / size[1])
-                raise UnsupportedRequest("size", request.size, f"{self.name} makes {known}; nearest: {near[0]}x{near[1]}")
+                rule = f"{self.name} makes {known}; nearest: {near[0]}x{near[1]}"
+                raise UnsupportedRequest("size", request.size, rule)
             return size
         if request.aspect_ratio is not None:
             return nearest_size(self.sizes, parse_aspect(request.aspect_ratio))
@@ -125,7 +133,8 @@ class ModelCard:
         seconds = self.default_seconds if request.seconds is None else request.seconds
         frames = self.compression.snap_frames(seconds * fps)
         if frames > longest:
-            raise UnsupportedRequest("seconds", seconds, f"{self.name} makes at most {longest / fps:.3g} s at {fps:g} fps")
+            rule = f"{self.name} makes at most {longest / fps:.3g} s at {fps:g} fps"
+            raise UnsupportedRequest("seconds", seconds, rule)
         return frames
 
     def to_json(self) -> str:
@@ -146,7 +155,7 @@ class ModelCard:
             for name in ("patch", "fps", "conditions", "cameras", "languages"):
                 data[name] = tuple(data[name])
             return cls(**data)
-        except (TypeError, ValueError, KeyError) as e:
+        except (TypeError, ValueError, KeyError, AttributeError) as e:
             raise InvalidInput(field_name, text[:40], f"is not a model card: {e}") from e
 
     @classmethod
@@ -156,3 +165,5 @@ class ModelCard:
             return cls.from_json(path.read_text(encoding="utf-8"), field_name=str(path))
         except OSError as e:
             raise InvalidInput("model", path.parent, f"has no readable {path.name}: {e.strerror}") from e
+        except UnicodeDecodeError as e:
+            raise InvalidInput("model", path.parent, f"has no readable {path.name}: it is not UTF-8 text") from e

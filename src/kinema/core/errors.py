@@ -92,11 +92,14 @@ def storage_errors(path: object) -> Iterator[None]:
             raise StorageError(f"{path}: not writable; choose another folder or change its permissions") from e
         if e.errno in (errno.ENOENT, errno.ENOTDIR):
             raise StorageError(f"{path}: the folder does not exist; make it or choose another") from e
+        if e.errno == errno.ENAMETOOLONG:
+            raise StorageError(f"{path}: the name is too long; choose a shorter one") from e
         if e.errno == errno.EISDIR:
             raise StorageError(f"{path}: is a folder; name a file") from e
         raise
 
 
 def _short(value: object, limit: int = 60) -> str:
-    text = repr(value) if isinstance(value, str) else str(value)
+    # one line, whatever the value: an array's or a dict's own text may have several
+    text = repr(value) if isinstance(value, str) else " ".join(str(value).split())
     return text if len(text) <= limit else f"{text[: limit - 3]}..."

@@ -70,6 +70,13 @@ class Compression:
     channels: int
     align: int = 0
 
+    def __post_init__(self) -> None:
+        for name in ("time", "space", "channels"):
+            if getattr(self, name) < 1:
+                raise InvalidInput(name, getattr(self, name), "must be at least 1")
+        if self.align < 0 or self.align % self.space:
+            raise InvalidInput("align", self.align, f"must be a multiple of space ({self.space})")
+
     @property
     def align_px(self) -> int:
         """The pixel grid for height and width."""
@@ -97,7 +104,8 @@ class Compression:
     def check(self, video: VideoShape) -> None:
         """Raises: UnsupportedRequest if ``video`` is off the grid, naming the nearest sizes that fit."""
         if (video.frames - 1) % self.time:
-            raise UnsupportedRequest("frames", video.frames, f"must be 1 + {self.time}k; nearest: {_either(self.nearest_frames(video.frames))}")
+            near = _either(self.nearest_frames(video.frames))
+            raise UnsupportedRequest("frames", video.frames, f"must be 1 + {self.time}k; nearest: {near}")
         for name in ("height_px", "width_px"):
             value = getattr(video, name)
             if value % self.align_px:
@@ -122,7 +130,7 @@ class Compression:
     def frames_of_latent(self, latent_frame: int) -> range:
         """The pixel frames that latent frame ``latent_frame`` holds."""
         if latent_frame == 0:
-            return range(0, 1)
+            return range(1)
         start = 1 + (latent_frame - 1) * self.time
         return range(start, start + self.time)
 
@@ -142,13 +150,13 @@ class Bucket:
 def nearest_multiples(value: int, step: int) -> list[int]:
     """Positive multiples of ``step`` around ``value``, nearest first."""
     low = max(step, value // step * step)
-    return sorted({low, low + step if low < value else low}, key=lambda n: abs(n - value))
+    return sorted({low, low + step if low < value else low}, key=lambda n: (abs(n - value), n))
 
 
 def parse_size(text: str, field: str = "size") -> tuple[int, int]:
     """(width_px, height_px) of ``"WxH"``. Raises: InvalidInput."""
     parts = text.lower().replace("×", "x").split("x")
-    if len(parts) != 2 or not all(p.strip().isdecimal() and int(p) > 0 for p in parts):
+    if len(parts) != 2 or not all(_is_count(p) for p in parts):
         raise InvalidInput(field, text, "must be WIDTHxHEIGHT in pixels, such as 96x96")
     return int(parts[0]), int(parts[1])
 
@@ -156,7 +164,7 @@ def parse_size(text: str, field: str = "size") -> tuple[int, int]:
 def parse_aspect(text: str, field: str = "aspect_ratio") -> float:
     """Width over height of ``"16:9"``. Raises: InvalidInput."""
     parts = text.replace("：", ":").split(":")
-    if len(parts) != 2 or not all(p.strip().isdecimal() and int(p) > 0 for p in parts):
+    if len(parts) != 2 or not all(_is_count(p) for p in parts):
         raise InvalidInput(field, text, "must be WIDTH:HEIGHT, such as 16:9")
     return int(parts[0]) / int(parts[1])
 
@@ -171,11 +179,24 @@ def nearest_bucket(buckets: Sequence[Bucket], video: VideoShape) -> Bucket:
 
     Raises: InvalidInput if the clip is shorter or smaller than every bucket.
     """
-    fitting = [b for b in buckets if b.frames <= video.frames and b.height_px <= video.height_px and b.width_px <= video.width_px]
+
+    def fits(b: Bucket) -> bool:
+        return b.frames <= video.frames and b.height_px <= video.height_px and b.width_px <= video.width_px
+
+    fitting = [b for b in buckets if fits(b)]
     if not fitting:
         raise InvalidInput("clip", video, f"is shorter or smaller than every bucket: {', '.join(map(str, buckets))}")
     aspect = video.width_px / video.height_px
-    return min(fitting, key=lambda b: (round(abs(math.log(b.width_px / b.height_px / aspect)), 6), -b.frames, -b.height_px * b.width_px))
+
+    def rank(b: Bucket) -> tuple[float, int, int]:
+        return round(abs(math.log(b.width_px / b.height_px / aspect)), 6), -b.frames, -b.height_px * b.width_px
+
+    return min(fitting, key=rank)
+
+
+def _is_count(text: str) -> bool:
+    # Python refuses to read numbers of thousands of digits, and no size has seven
+    return text.strip().isdecimal() and len(text.strip()) < 7 and int(text) > 0
 
 
 def _either(numbers: Sequence[int]) -> str:

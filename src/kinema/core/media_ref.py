@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from typing import Literal
 
 from kinema.core.errors import InvalidInput
 
-_BLOB = re.compile(r"^sha256:[0-9a-f]{64}$")
+_BLOB = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class MediaRef:
             raise InvalidInput("media", self.ref, "must be a path, a URL or sha256:HASH")
         if "\x00" in self.ref:
             raise InvalidInput("media", self.ref, "must not contain a zero byte")
-        if self.ref.startswith("sha256:") and not _BLOB.match(self.ref):
+        if self.ref.startswith("sha256:") and not _BLOB.fullmatch(self.ref):
             raise InvalidInput("media", self.ref, "a content hash is sha256: and 64 hex digits")
 
     @property
@@ -30,7 +31,7 @@ class MediaRef:
         """Which of the three it is."""
         if self.ref.startswith(("http://", "https://")):
             return "url"
-        return "blob" if _BLOB.match(self.ref) else "path"
+        return "blob" if _BLOB.fullmatch(self.ref) else "path"
 
     def __str__(self) -> str:
         return self.ref
@@ -42,6 +43,10 @@ class Keyframe:
 
     media: MediaRef
     at_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.at_s, (int, float)) or isinstance(self.at_s, bool) or not math.isfinite(self.at_s):
+            raise InvalidInput("at_s", self.at_s, "must be a number of seconds")
 
     @classmethod
     def parse(cls, text: str) -> Keyframe:

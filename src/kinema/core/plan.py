@@ -14,6 +14,7 @@ from kinema.core.errors import InvalidInput, choices
 from kinema.core.geometry import VideoShape
 
 DTYPES = ("float32", "bfloat16")
+DEVICES = ("cpu", "cuda")
 GUIDANCE_MODES = ("batched", "split", "off")
 _DTYPE_BYTES = {"float32": 4, "bfloat16": 2}
 
@@ -42,9 +43,16 @@ class RunPlan:
                 raise InvalidInput(name, getattr(self, name), f"must be {choices(DTYPES)}")
         if self.guidance_mode not in GUIDANCE_MODES:
             raise InvalidInput("guidance_mode", self.guidance_mode, f"must be {choices(GUIDANCE_MODES)}")
+        if self.device not in DEVICES:
+            raise InvalidInput("device", self.device, f"must be {choices(DEVICES)}")
+        if not isinstance(self.compile, bool):
+            raise InvalidInput("compile", self.compile, "must be true or false")
+        if not isinstance(self.isa, str):
+            raise InvalidInput("isa", self.isa, "must be text")
         for name, least in (("batch", 1), ("threads", 1), ("cache_level", 0)):
-            if getattr(self, name) < least:
-                raise InvalidInput(name, getattr(self, name), f"must be at least {least}")
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise InvalidInput(name, value, f"must be a whole number of at least {least}")
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready dict."""
@@ -74,19 +82,32 @@ class Estimate:
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready dict."""
-        return {"flops": dict(self.flops), "total_flops": self.total_flops, "peak_bytes": self.peak_bytes, "seconds": self.seconds}
+        return {
+            "flops": dict(self.flops),
+            "total_flops": self.total_flops,
+            "peak_bytes": self.peak_bytes,
+            "seconds": self.seconds,
+        }
 
 
 def estimate(
-    card: ModelCard, video: VideoShape, *, steps: int, is_guided: bool, plan: RunPlan, num_keyframes: int = 0, flops_per_s: float | None = None
+    card: ModelCard,
+    video: VideoShape,
+    *,
+    steps: int,
+    is_guided: bool,
+    plan: RunPlan,
+    num_keyframes: int = 0,
+    flops_per_s: float | None = None,
 ) -> Estimate:
-    """The cost of one clip of shape ``video``: FLOPs from the card's formulas, peak bytes as weights plus the largest phase's activations."""
+    """The cost of one clip of shape ``video``: FLOPs from the card's formulas, peak bytes as weights plus the largest activations."""
     tokens = card.compression.latent(video).num_tokens(card.patch) + card.text_tokens
     cost, passes = card.cost, steps * (2 if is_guided else 1)
     frame_pixels = video.height_px * video.width_px
+    evaluation = cost.denoise_per_token * tokens + cost.denoise_per_token_pair * tokens**2 + cost.denoise_constant
     flops = {
         "encode": cost.text * (2 if is_guided else 1) + cost.encode_per_pixel * frame_pixels * num_keyframes,
-        "denoise": passes * (cost.denoise_per_token * tokens + cost.denoise_per_token_pair * tokens**2 + cost.denoise_constant),
+        "denoise": passes * evaluation,
         "decode": cost.decode_per_pixel * video.pixels,
     }
     rows = plan.batch * (2 if is_guided and plan.guidance_mode == "batched" else 1)

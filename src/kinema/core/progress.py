@@ -59,7 +59,7 @@ class CancelToken:
 
 @dataclass
 class StepClock:
-    """Estimates the seconds that remain from the median duration of the steps so far; the first (warm-up) step counts only while it is alone."""
+    """Estimates the seconds that remain from the median of the steps so far; the first, a warm-up, counts only while it is alone."""
 
     steps: int
     after_s: float = 0.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -50,10 +50,13 @@ class GenerationRequest:
     def __post_init__(self) -> None:
         _check_prompt("prompt", self.prompt, required=True)
         _check_prompt("negative_prompt", self.negative_prompt, required=False)
+        for name in ("size", "aspect_ratio", "model", "style", "camera"):
+            _check_text(name, getattr(self, name), is_optional=name != "model")
         if self.seconds is not None and self.frames is not None:
-            raise InvalidInput("frames", self.frames, f"give seconds or frames, not both (seconds is {self.seconds:g})")
+            raise InvalidInput("frames", self.frames, f"give seconds or frames, not both (seconds is {self.seconds})")
         if self.size is not None and self.aspect_ratio is not None:
-            raise InvalidInput("aspect_ratio", self.aspect_ratio, f"give size or aspect_ratio, not both (size is {self.size})")
+            rule = f"give size or aspect_ratio, not both (size is {self.size})"
+            raise InvalidInput("aspect_ratio", self.aspect_ratio, rule)
         _check_number("seconds", self.seconds, above=0, most=3600)
         _check_number("fps", self.fps, above=0, most=240)
         _check_number("guidance", self.guidance, least=0, most=100)
@@ -66,10 +69,15 @@ class GenerationRequest:
             parse_size(self.size)
         if self.aspect_ratio is not None:
             parse_aspect(self.aspect_ratio)
+        _check_items("keyframes", self.keyframes, "a tuple of Keyframe", lambda k: isinstance(k, Keyframe))
+        _check_items("references", self.references, "a tuple of (MediaRef, name)", lambda r: _is_pair(r, MediaRef, str))
+        _check_items("controls", self.controls, "a tuple of (kind, MediaRef)", lambda c: _is_pair(c, str, MediaRef))
+        if self.source is not None and not isinstance(self.source, MediaRef):
+            raise InvalidInput("source", self.source, "must be a MediaRef")
         for kind, _ in self.controls:
             if kind not in CONTROL_KINDS:
                 raise InvalidInput("controls", kind, f"must be {choices(CONTROL_KINDS)}")
-        if isinstance(self.audio, str) and self.audio not in ("off", "on"):
+        if not isinstance(self.audio, MediaRef) and self.audio not in ("off", "on"):
             raise InvalidInput("audio", self.audio, "must be off, on, or a MediaRef")
 
     def to_dict(self) -> dict[str, Any]:
@@ -84,20 +92,31 @@ class GenerationRequest:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> GenerationRequest:
         """The request that `to_dict` described. Raises: InvalidInput for unknown or ill-typed fields."""
+        if not isinstance(data, Mapping):
+            raise InvalidInput("request", data, "must be an object with the fields of a request")
         known = {f.name for f in fields(cls)}
         for name in data:
             if name not in known:
                 raise InvalidInput(name, data[name], f"unknown field; {choices(sorted(known))}")
         if "prompt" not in data:
             raise InvalidInput("prompt", None, "is required")
-        try:
-            return cls(**{k: _DECODERS[k](v) if k in _DECODERS else v for k, v in data.items()})
-        except (TypeError, ValueError, KeyError) as e:
-            raise InvalidInput("request", dict(data), f"could not be read: {e}") from e
+        return cls(**{name: _decode(name, value) for name, value in data.items()})
 
     def replace(self, **changes: Any) -> GenerationRequest:
         """A copy with ``changes``, checked anew."""
         return replace(self, **changes)
+
+
+def _decode(name: str, value: Any) -> Any:
+    if name not in _DECODERS:
+        return value
+    rule, decode = _DECODERS[name]
+    try:
+        return decode(value)
+    except InvalidInput as e:
+        raise InvalidInput(name, e.value, e.rule) from e
+    except (TypeError, ValueError, KeyError, AttributeError) as e:
+        raise InvalidInput(name, value, rule) from e
 
 
 def _check_prompt(name: str, value: object, *, required: bool) -> None:
@@ -113,13 +132,34 @@ def _check_prompt(name: str, value: object, *, required: bool) -> None:
         raise InvalidInput(name, value[:40] + "...", f"is {size} bytes long; at most {MAX_PROMPT_BYTES} are read")
 
 
+def _check_text(name: str, value: object, *, is_optional: bool) -> None:
+    if not (isinstance(value, str) or (value is None and is_optional)):
+        raise InvalidInput(name, value, "must be text")
+
+
+def _check_items(name: str, values: object, kind: str, fits: Callable[[Any], bool]) -> None:
+    if not isinstance(values, tuple):
+        raise InvalidInput(name, values, f"must be {kind}")
+    for value in values:
+        if not fits(value):
+            raise InvalidInput(name, value, f"must be {kind}")
+
+
+def _is_pair(value: object, first: type, second: type) -> bool:
+    if not isinstance(value, tuple) or len(value) != 2:
+        return False
+    return isinstance(value[0], first) and isinstance(value[1], second)
+
+
 def _check_number(
     name: str, value: object, *, above: float | None = None, least: float | None = None, most: float
 ) -> None:
     if value is None:
         return
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value):
+    is_nan = isinstance(value, float) and math.isnan(value)
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or is_nan:
         raise InvalidInput(name, value, "must be a number")
+    # infinity is out of every range, and no whole number is too large to be compared
     if value > most or (above is not None and value <= above) or (least is not None and value < least):
         low = f"above {above:g}" if above is not None else f"at least {least:g}"
         raise InvalidInput(name, value, f"must be {low} and at most {most:g}")
@@ -141,10 +181,23 @@ _ENCODERS = {
     "controls": lambda cs: [{"kind": k, "media": m.ref} for k, m in cs],
     "audio": lambda a: {"media": a.ref} if isinstance(a, MediaRef) else a,
 }
-_DECODERS = {
-    "keyframes": lambda ks: tuple(Keyframe(MediaRef(k["media"]), float(k.get("at_s", 0.0))) for k in ks),
-    "source": lambda m: None if m is None else MediaRef(m),
-    "references": lambda rs: tuple((MediaRef(r["media"]), r["name"]) for r in rs),
-    "controls": lambda cs: tuple((c["kind"], MediaRef(c["media"])) for c in cs),
-    "audio": lambda a: MediaRef(a["media"]) if isinstance(a, Mapping) else a,
+# what a field looks like in JSON, and how it is read
+_DECODERS: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "keyframes": (
+        'must be a list of {"media": FILE, "at_s": SECONDS}',
+        lambda ks: tuple(Keyframe(MediaRef(k["media"]), k.get("at_s", 0.0)) for k in ks),
+    ),
+    "source": ("must be a path, a URL or sha256:HASH", lambda m: None if m is None else MediaRef(m)),
+    "references": (
+        'must be a list of {"media": FILE, "name": NAME}',
+        lambda rs: tuple((MediaRef(r["media"]), r["name"]) for r in rs),
+    ),
+    "controls": (
+        'must be a list of {"kind": KIND, "media": FILE}',
+        lambda cs: tuple((c["kind"], MediaRef(c["media"])) for c in cs),
+    ),
+    "audio": (
+        'must be off, on, or {"media": FILE}',
+        lambda a: MediaRef(a["media"]) if isinstance(a, Mapping) else a,
+    ),
 }

@@ -48,16 +48,14 @@ def cache_file() -> Path:
     return Path.home() / ".cache" / "kinema" / "machine.json"
 
 
-def choose_dtypes(threads: int, *, cache: Path | None = None) -> DtypeChoice:
+def choose_dtypes(threads: int, *, device: str = "cpu", cache: Path | None = None) -> DtypeChoice:
     """The choice for this processor, vector set, torch and number of threads: read from ``cache``, else measured and written there."""
-    import torch
-
-    isa = isa_name(torch.backends.cpu.get_cpu_capability())
+    isa = current_isa(device)
     key = f"{_machine_key()} | {isa} | {threads} threads"
     known = _read(cache)
     if (choice := _parse(known.get(key))) is not None:
         return choice
-    choice = measure_dtypes(threads, isa)
+    choice = measure_dtypes(threads, device=device)
     if cache is not None:
         _write(cache, {**known, "format": _FORMAT, key: asdict(choice)})
     return choice
@@ -77,7 +75,19 @@ def isa_name(capability: str) -> str:
     return capability if is_capped else f"{capability}+{bf16_instructions()}"
 
 
-def measure_dtypes(threads: int, isa: str) -> DtypeChoice:
+def current_isa(device: str) -> str:
+    """The plan's ``isa`` in this process. Raises: InvalidInput if there is no such device."""
+    import torch
+
+    if device == "cpu":
+        return isa_name(torch.backends.cpu.get_cpu_capability())
+    if not torch.cuda.is_available():
+        raise InvalidInput("device", device, "is not there, or this torch can't use it; cpu works everywhere")
+    major, minor = torch.cuda.get_device_capability()
+    return f"sm_{major}{minor}"
+
+
+def measure_dtypes(threads: int, *, device: str = "cpu") -> DtypeChoice:
     """The choice by a small matrix product and a small convolution in both dtypes; about a quarter of a second."""
     import torch
     from torch.nn import functional as F
@@ -87,13 +97,19 @@ def measure_dtypes(threads: int, isa: str) -> DtypeChoice:
     seconds: dict[str, float] = {}
     generator = torch.Generator().manual_seed(0)
     tensors = [torch.randn(s, generator=generator) for s in ((512, 384), (1536, 384), (4, 96, 48, 48), (96, 96, 3, 3))]
-    with run_scope(threads):
+    wait = torch.cuda.synchronize if device == "cuda" else _no_wait
+    with run_scope(threads, device=device):
         for name in DTYPES:
-            x, w, picture, kernel = (t.to(getattr(torch, name)) for t in tensors)
+            x, w, picture, kernel = (t.to(device, getattr(torch, name)) for t in tensors)
             picture, kernel = (t.to(memory_format=torch.channels_last) for t in (picture, kernel))
-            seconds[f"matmul_{name}"] = _best_of(lambda x=x, w=w: F.linear(x, w))
-            seconds[f"conv_{name}"] = _best_of(lambda p=picture, k=kernel: F.conv2d(p, k, padding=1))
-    return DtypeChoice(dtype=_faster(seconds, "matmul"), vae_dtype=_faster(seconds, "conv"), isa=isa, seconds=seconds)
+            seconds[f"matmul_{name}"] = _best_of(lambda x=x, w=w: F.linear(x, w), wait)
+            seconds[f"conv_{name}"] = _best_of(lambda p=picture, k=kernel: F.conv2d(p, k, padding=1), wait)
+    faster = {what: _faster(seconds, what) for what in ("matmul", "conv")}
+    return DtypeChoice(dtype=faster["matmul"], vae_dtype=faster["conv"], isa=current_isa(device), seconds=seconds)
+
+
+def _no_wait() -> None:
+    pass
 
 
 def _faster(seconds: Mapping[str, float], what: str) -> str:
@@ -101,13 +117,16 @@ def _faster(seconds: Mapping[str, float], what: str) -> str:
     return "bfloat16" if wins else "float32"
 
 
-def _best_of(work: Callable[[], object]) -> float:
+def _best_of(work: Callable[[], object], wait: Callable[[], None]) -> float:
     """The least seconds of several calls after two for warm-up: what else runs on the machine only ever adds."""
-    work(), work()
+    for _ in range(2):
+        work()
+    wait()
     best = float("inf")
     for _ in range(_REPEATS):
         start = time.perf_counter()
         work()
+        wait()
         best = min(best, time.perf_counter() - start)
     return best
 

@@ -1,62 +1,131 @@
-"""What a run is conditioned on, as tensors: text, known frames, camera path and scalars."""
+"""What a run is conditioned on, as tensors: text, known frames, camera path and numbers."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
+import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from einops import rearrange, repeat
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
-from kinema.core.card import ModelCard
-from kinema.core.geometry import VideoShape
-from kinema.core.media_ref import Keyframe
-from kinema.core.protocols import MediaReader
+from kinema.core.geometry import Compression
+from kinema.engine.clock import RunClock
 from kinema.engine.components import Components
-from kinema.engine.resolve import ResolvedRequest, keyframe_places
+from kinema.engine.resolve import ResolvedRequest
+from kinema.flow.guidance import Condition
 from kinema.models.text.byte_encoder import tokenize
 from kinema.world.camera import CAMERA_FEATURES, camera_features
 
-# latent frames of the same still before the one that is kept: what the encoder's causal kernels look back on
+# Latent frames of the same still before the one that is kept: what the encoder's causal kernels look back on.
 _CONTEXT = 2
+
+Pictures = Mapping[int, UInt8[np.ndarray, "h w 3"]]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Conditions:
-    """Inputs of the transformer besides latents and noise level, one row per clip. ``None`` is "the model takes none"."""
+    """What the transformer is told. ``uncond`` is None where the run isn't guided; ``known`` and ``frozen`` where no frame is given."""
 
-    text: Float[Tensor, "b n d"]
-    text_mask: Bool[Tensor, "b n"]
-    pooled: Float[Tensor, "b p"]
+    cond: Condition
+    uncond: Condition | None
     known: Float[Tensor, "b c t h w"] | None
-    known_mask: Float[Tensor, "b 1 t h w"] | None
-    camera: Float[Tensor, "b t k"] | None
-    scalars: Float[Tensor, "b s"] | None
-
-    def kwargs(self, dtype: torch.dtype) -> dict[str, Any]:
-        """The transformer's keyword arguments; networks' activations as ``dtype``."""
-        return {
-            "text": self.text.to(dtype),
-            "text_mask": self.text_mask,
-            "pooled": self.pooled.to(dtype),
-            "known": None if self.known is None else self.known.to(dtype),
-            "known_mask": None if self.known_mask is None else self.known_mask.to(dtype),
-            "camera": self.camera,
-            "scalars": self.scalars,
-        }
+    frozen: Bool[Tensor, "b 1 t 1 1"] | None
 
 
-def cat_conditions(parts: Sequence[Conditions]) -> Conditions:
-    """The rows of ``parts`` below each other."""
-    names = list(Conditions.__dataclass_fields__)
-    columns = {name: [getattr(p, name) for p in parts] for name in names}
-    return Conditions(**{n: None if c[0] is None else torch.cat(c) for n, c in columns.items()})
+def build_conditions(
+    components: Components, requests: Sequence[ResolvedRequest], pictures: Sequence[Pictures], clock: RunClock
+) -> Conditions:
+    """The conditions of ``requests``, a row each; ``pictures`` are their keyframes by latent frame.
+
+    Guidance pushes away from the negative prompt alone: given frames, camera and numbers are the same on both sides, so that
+    more guidance makes the clip keep to its words and doesn't overdo its camera.
+    """
+    clock.start("encode", len(requests) + sum(len(p) for p in pictures))
+    texts = [_encode_texts(components, r) for r in requests]
+    clock.done("encode", len(requests))
+    known, frozen = _known_frames(components, requests, pictures, clock)
+    shared: dict[str, Tensor | None] = {
+        "camera": _cameras(components, requests),
+        "scalars": _scalars(components, requests),
+        "known": known,
+        "known_mask": None if known is None or frozen is None else frozen.float().expand(-1, -1, -1, *known.shape[3:]),
+    }
+    shared = {k: None if v is None else v.to(components.device) for k, v in shared.items()}
+    rows = [{**shared, **{k: torch.cat([t[i][k] for t in texts]) for k in texts[0][0]}} for i in range(len(texts[0]))]
+    uncond = rows[1] if requests[0].is_guided else None
+    if frozen is not None:
+        frozen = frozen.to(components.device)
+    return Conditions(cond=rows[0], uncond=uncond, known=shared["known"], frozen=frozen)
 
 
-def encode_text(components: Components, texts: Sequence[str]) -> tuple[Tensor, Tensor, Tensor]:
-    """(tokens, mask, pooled) of ``texts``; the empty text is the null condition."""
-    ids, mask = tokenize(texts)
-    return components.text_encoder(ids.to(components.device), mask.to(components.device))
+def encode_picture(
+    components: Components, picture: UInt8[np.ndarray, "h w 3"], place: int
+) -> Float[Tensor, "c latent_h latent_w"]:
+    """The normalised latents of ``picture`` as latent frame ``place`` of a clip, in fp32.
+
+    Latent frame 0 holds one picture exactly. A later one holds several frames and depends on those before it: there it is the last
+    latent frame of a short still of the picture, so the clip stands still for the latent frame's length.
+    """
+    frames = 1 + components.vae.config.time_compression * min(place, _CONTEXT)
+    pixels = torch.from_numpy(np.array(picture)).to(components.device)
+    video = repeat(pixels.float() / 127.5 - 1, "h w c -> 1 c t h w", t=frames)
+    mean, _ = components.vae.encode(video.to(components.vae_dtype))
+    return components.vae.normalise(mean.float())[0, :, -1]
+
+
+def _encode_texts(components: Components, request: ResolvedRequest) -> list[dict[str, Tensor]]:
+    """[of the prompt, of the negative prompt]; each text is encoded alone, so that it doesn't depend on its neighbours' length."""
+    rows = []
+    texts = [request.request.prompt, request.request.negative_prompt]
+    for text in texts if request.is_guided else texts[:1]:
+        ids, mask = tokenize([text])
+        tokens, token_mask, pooled = components.text_encoder(ids.to(components.device), mask.to(components.device))
+        rows.append({"text": tokens, "text_mask": token_mask, "pooled": pooled})
+    return rows
+
+
+def _known_frames(
+    components: Components, requests: Sequence[ResolvedRequest], pictures: Sequence[Pictures], clock: RunClock
+) -> tuple[Tensor | None, Tensor | None]:
+    if not any(pictures):
+        return None, None
+    latent = requests[0].latent
+    known = torch.zeros(len(requests), *latent.as_tuple())
+    frozen = torch.zeros(len(requests), latent.frames, dtype=torch.bool)
+    done = len(requests)
+    for row, places in enumerate(pictures):
+        for place, picture in places.items():
+            known[row, :, place] = encode_picture(components, picture, place).cpu()
+            frozen[row, place] = True
+            clock.done("encode", done := done + 1)
+    return known, rearrange(frozen, "b t -> b 1 t 1 1")
+
+
+def _cameras(components: Components, requests: Sequence[ResolvedRequest]) -> Tensor | None:
+    if not any(r.request.camera for r in requests):
+        return None
+    shown = shown_frames(components.vae.config.compression, requests[0].latent.frames)
+    none = torch.full((len(shown), CAMERA_FEATURES), math.nan)
+    paths = [camera_features(r.request.camera, shown, fps=r.video.fps) if r.request.camera else none for r in requests]
+    return torch.stack(paths)
+
+
+def shown_frames(compression: Compression, num_latent_frames: int) -> list[int]:
+    """The pixel frame whose camera a latent frame is told, as in training: the last that it holds."""
+    return [compression.frames_of_latent(k)[-1] for k in range(num_latent_frames)]
+
+
+def _scalars(components: Components, requests: Sequence[ResolvedRequest]) -> Tensor | None:
+    names = components.transformer.config.scalar_conditions
+    if not names:
+        return None
+    rows = []
+    for r in requests:
+        motion = math.nan if r.request.motion is None else float(r.request.motion)
+        values = {"motion": motion, "fps": r.video.fps, "width": r.video.width_px, "height": r.video.height_px}
+        rows.append([float(values[name]) for name in names])
+    return torch.tensor(rows)

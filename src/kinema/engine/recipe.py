@@ -5,16 +5,14 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping
 from datetime import datetime, timezone
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
+from importlib.metadata import version
 from typing import Any
 
 from kinema.core.errors import InvalidInput
-from kinema.core.media_ref import MediaRef
 from kinema.core.plan import RunPlan
 from kinema.core.request import GenerationRequest
+from kinema.core.version import VERSION
 from kinema.engine.meter import RunMetrics
-from kinema.weights.digest import digest_file
 from kinema.weights.folder import ModelFolder
 
 FORMAT = 1
@@ -29,6 +27,7 @@ def make_recipe(
     model: ModelFolder,
     metrics: RunMetrics,
     frames_digest: str,
+    inputs: Mapping[str, str],
     batch_index: int = 0,
 ) -> dict[str, Any]:
     """The recipe of one clip: JSON-ready, the request with its seed and every default filled in."""
@@ -38,7 +37,7 @@ def make_recipe(
         "plan": plan.to_dict(),
         "batch_index": batch_index,
         "model": {"name": model.card.name, "version": model.card.version, "hash": model.content_hash()},
-        "inputs": input_hashes(request),
+        "inputs": dict(inputs),
         "versions": versions(),
         "frames": frames_digest,
         "cost": metrics.to_dict(),
@@ -46,21 +45,14 @@ def make_recipe(
     }
 
 
-def input_hashes(request: GenerationRequest) -> dict[str, str]:
-    """Reference -> hash of the pictures that ``request`` names; those that are no local file are left out."""
-    refs = [k.media for k in request.keyframes]
-    return {r.ref: f"sha256:{digest_file(Path(r.ref))}" for r in refs if _is_file(r)}
-
-
 def versions() -> dict[str, str]:
     """Versions of what computes: kinema, torch, numpy and Python."""
-    found = {"python": platform.python_version()}
-    for name in ("kinema", "torch", "numpy"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "unknown"  # kinema run from a source tree
-    return found
+    return {
+        "kinema": VERSION,
+        "torch": version("torch"),
+        "numpy": version("numpy"),
+        "python": platform.python_version(),
+    }
 
 
 def read_request_and_plan(recipe: Mapping[str, Any]) -> tuple[GenerationRequest, RunPlan, int]:
@@ -76,7 +68,3 @@ def read_request_and_plan(recipe: Mapping[str, Any]) -> tuple[GenerationRequest,
     if not isinstance(index, int) or not 0 <= index < plan.batch:
         raise InvalidInput("batch_index", index, f"must be below the plan's batch of {plan.batch}")
     return request, plan, index
-
-
-def _is_file(media: MediaRef) -> bool:
-    return media.kind == "path" and Path(media.ref).is_file()

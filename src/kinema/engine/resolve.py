@@ -1,8 +1,9 @@
-"""A request with every choice made, checked against the card before any tensor is read. Standard library only."""
+"""A request with every choice made, checked against the card before any tensor is read. No torch."""
 
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kinema.core.card import ModelCard
@@ -11,6 +12,7 @@ from kinema.core.geometry import LatentShape, VideoShape
 from kinema.core.media_ref import Keyframe
 from kinema.core.plan import RunPlan
 from kinema.core.request import GenerationRequest
+from kinema.prompt.normalise import normalise
 
 # What this engine does with a request; a card may promise more to engines that come later.
 CONDITIONS = ("keyframes", "camera", "motion")
@@ -20,7 +22,10 @@ _MAX_FRESH_SEED = 2**31
 
 @dataclass(frozen=True, kw_only=True)
 class ResolvedRequest:
-    """``request`` with seed, steps, guidance, frames, size and fps filled in, and the shapes that follow."""
+    """``request`` with seed, steps, guidance, frames, size and fps filled in, and the shapes that follow.
+
+    The prompts are in the spelling that models read. ``keyframes`` are by the latent frame that shows them.
+    """
 
     request: GenerationRequest
     video: VideoShape
@@ -28,6 +33,7 @@ class ResolvedRequest:
     seed: int
     steps: int
     guidance: float
+    keyframes: Mapping[int, Keyframe]
 
     @property
     def is_guided(self) -> bool:
@@ -51,6 +57,8 @@ def resolve(request: GenerationRequest, card: ModelCard, *, model: str) -> Resol
     steps = card.default_steps if request.steps is None else request.steps
     guidance = float(card.default_guidance if request.guidance is None else request.guidance)
     filled = request.replace(
+        prompt=normalise(request.prompt),
+        negative_prompt=normalise(request.negative_prompt),
         seconds=None,
         frames=video.frames,
         size=f"{video.width_px}x{video.height_px}",
@@ -61,9 +69,15 @@ def resolve(request: GenerationRequest, card: ModelCard, *, model: str) -> Resol
         guidance=guidance,
         model=model,
     )
-    keyframe_places(filled, card, video)
-    latent = card.compression.latent(video)
-    return ResolvedRequest(request=filled, video=video, latent=latent, seed=seed, steps=steps, guidance=guidance)
+    return ResolvedRequest(
+        request=filled,
+        video=video,
+        latent=card.compression.latent(video),
+        seed=seed,
+        steps=steps,
+        guidance=guidance,
+        keyframes=keyframe_places(filled, card, video),
+    )
 
 
 def keyframe_places(request: GenerationRequest, card: ModelCard, video: VideoShape) -> dict[int, Keyframe]:
@@ -73,7 +87,9 @@ def keyframe_places(request: GenerationRequest, card: ModelCard, video: VideoSha
         place = card.compression.latent_frame_of(_frame_at(keyframe.at_s, video))
         if place in places:
             span = card.compression.frames_of_latent(place)
-            rule = f"falls into frames {span.start} to {span.stop - 1} with {places[place].media}, which hold one picture"
+            rule = (
+                f"falls into frames {span.start} to {span.stop - 1} with {places[place].media}, which hold one picture"
+            )
             raise InvalidInput("keyframes", f"{keyframe.media}@{keyframe.at_s:g}", f"{rule}; set them further apart")
         places[place] = keyframe
     return places
@@ -87,7 +103,9 @@ def default_plan(resolved: ResolvedRequest, **settings: object) -> RunPlan:
 def check_plan(plan: RunPlan, resolved: ResolvedRequest) -> None:
     """Raises: InvalidInput if ``plan`` can't serve ``resolved``."""
     if resolved.is_guided and plan.guidance_mode == "off":
-        raise InvalidInput("guidance_mode", "off", f"guidance {resolved.guidance:g} needs batched or split; off goes with guidance 1")
+        raise InvalidInput(
+            "guidance_mode", "off", f"guidance {resolved.guidance:g} needs batched or split; off goes with guidance 1"
+        )
     if plan.cache_level:
         raise InvalidInput("cache_level", plan.cache_level, "this engine skips no steps; must be 0")
 
@@ -103,6 +121,10 @@ def _check_engine(request: GenerationRequest) -> None:
     for name in _LATER:
         value = getattr(request, name)
         if value not in (None, (), "off"):
-            raise UnsupportedRequest(name, value, f"this version's engine takes {', '.join(CONDITIONS)} besides the prompt")
+            raise UnsupportedRequest(
+                name, value, f"this version's engine takes {', '.join(CONDITIONS)} besides the prompt"
+            )
     if request.strength is not None:
-        raise UnsupportedRequest("strength", request.strength, "goes with a source, which this version's engine doesn't take")
+        raise UnsupportedRequest(
+            "strength", request.strength, "goes with a source, which this version's engine doesn't take"
+        )

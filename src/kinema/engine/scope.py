@@ -8,14 +8,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-import torch.utils.deterministic as deterministic
+from torch.utils import deterministic
 
 from kinema.core.errors import KinemaError
 
 # Threads, determinism and gradients are settings of the whole process: one run at a time. Reentrant, so that an observer
 # may ask the engine for something.
 _LOCK = threading.RLock()
-_OUT_OF_MEMORY = re.compile(r"alloc_cpu|DefaultCPUAllocator|can't allocate memory|not enough memory|out of memory", re.I)
+_OUT_OF_MEMORY = re.compile(
+    r"alloc_cpu|DefaultCPUAllocator|can't allocate memory|not enough memory|out of memory", re.I
+)
 
 
 @contextmanager
@@ -26,7 +28,7 @@ def run_scope(threads: int, *, device: str = "cpu") -> Iterator[None]:
             torch.get_num_threads(),
             torch.are_deterministic_algorithms_enabled(),
             torch.is_deterministic_algorithms_warn_only_enabled(),
-            deterministic.fill_uninitialized_memory,
+            deterministic.fill_uninitialized_memory,  # pyright: ignore[reportAttributeAccessIssue]
             torch.backends.cudnn.deterministic,
             torch.backends.cudnn.benchmark,
         )
@@ -34,14 +36,15 @@ def run_scope(threads: int, *, device: str = "cpu") -> Iterator[None]:
             torch.set_num_threads(threads)
             # On a GPU the strict mode needs a variable set before the process starts; there the choice of kernels alone is fixed.
             torch.use_deterministic_algorithms(device == "cpu")
-            deterministic.fill_uninitialized_memory = False  # it would write every buffer once more
+            # it would write every buffer once more
+            deterministic.fill_uninitialized_memory = False  # pyright: ignore[reportAttributeAccessIssue]
             torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
             with torch.inference_mode():
                 yield
         finally:
             torch.set_num_threads(before[0])
             torch.use_deterministic_algorithms(before[1], warn_only=before[2])
-            deterministic.fill_uninitialized_memory = before[3]
+            deterministic.fill_uninitialized_memory = before[3]  # pyright: ignore[reportAttributeAccessIssue]
             torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = before[4], before[5]
 
 

@@ -6,6 +6,7 @@ names to tensors, batch first, or None where an input is not given.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -131,7 +132,7 @@ class Guidance:
     zero_steps: int = 1
 
     def __post_init__(self) -> None:
-        if self.scale < 0:
+        if not (math.isfinite(self.scale) and self.scale >= 0):
             raise InvalidInput("scale", self.scale, "must be at least 0")
         if self.method not in METHODS:
             raise InvalidInput("method", self.method, f"must be {choices(METHODS)}")

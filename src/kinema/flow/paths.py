@@ -190,7 +190,7 @@ class VariancePreserving(Path):
         return self._abar(sigma)[1].clamp_min(0).sqrt()
 
     def d_alpha(self, sigma: Float[Tensor, " ..."]) -> Float[Tensor, " ..."]:
-        """abar' / (2 alpha)."""
+        """The slope abar' / (2 alpha)."""
         if self.num_timesteps is None and self.betas == "cosine":
             # the same, and finite where alpha is zero
             theta, theta0, rate = self._angles(sigma)
@@ -216,8 +216,8 @@ class VariancePreserving(Path):
         if self.betas == "cosine":
             theta, theta0, rate = self._angles(sigma)
             scale = math.cos(theta0) ** 2
-            # cos^2(theta0) - cos^2(theta), as a product
-            rest = (theta - theta0).sin() * (theta + theta0).sin()
+            # cos^2(theta0) - cos^2(theta), as a product of sines
+            rest = (sigma * rate).sin() * (theta + theta0).sin()
             return theta.cos() ** 2 / scale, rest / scale, -2 * theta.sin() * theta.cos() * rate / scale
         integral, rate = self._rate(sigma)
         abar = torch.exp(-integral)
@@ -226,7 +226,7 @@ class VariancePreserving(Path):
     def _angles(self, sigma: Tensor) -> tuple[Tensor, float, float]:
         """The cosine's angle at sigma, its angle at 0, and its slope."""
         rate = math.pi / 2 / (1 + self.offset)
-        return (sigma + self.offset) * rate, self.offset * rate, rate
+        return sigma * rate + self.offset * rate, self.offset * rate, rate
 
     def _rate(self, sigma: Tensor) -> tuple[Tensor, Tensor]:
         """The rate integrated from 0 to sigma, and the rate at sigma."""

@@ -40,7 +40,7 @@ def sample(
         frozen: frames that are known; they stay what ``known`` has there, clean, at every step.
         known: the clean latents, which must be finite at the frozen frames.
 
-    Keeps no graph apart by itself: call it under ``torch.no_grad()`` or ``torch.inference_mode()``.
+    Gradients flow through all steps; where none are wanted, call it under ``torch.inference_mode()``.
     Raises: InvalidInput.
     """
     method = find_stepper(stepper)
@@ -65,8 +65,8 @@ def _levels(sigmas: Tensor, noise: Tensor, start_step: int) -> Tensor:
     if sigmas.ndim not in (1, 2) or sigmas.shape[-1] < 2 or (sigmas.ndim == 2 and len(sigmas) != len(noise)):
         rule = f"must be (levels,) or ({len(noise)}, levels), with at least two levels"
         raise InvalidInput("sigmas", tuple(sigmas.shape), rule)
-    if not bool((sigmas.diff(dim=-1) < 0).all() & (sigmas >= 0).all() & (sigmas <= 1).all()):
-        raise InvalidInput("sigmas", sigmas.tolist(), "must fall from at most 1 to at least 0")
+    if not bool((sigmas.diff(dim=-1) <= 0).all() & (sigmas >= 0).all() & (sigmas <= 1).all()):
+        raise InvalidInput("sigmas", sigmas.tolist(), "must not rise, from at most 1 to at least 0")
     if not 0 <= start_step <= sigmas.shape[-1] - 1:
         raise InvalidInput("start_step", start_step, f"must be from 0 to {sigmas.shape[-1] - 1}")
     return sigmas.to(device=noise.device, dtype=torch.float32).expand(len(noise), -1)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -51,7 +49,7 @@ def ddim_timesteps(
     num_timesteps: int,
     steps: int,
     *,
-    spacing: Literal["leading", "trailing", "linspace"] = "leading",
+    spacing: str = "leading",
     offset: int = 0,
 ) -> Int[Tensor, " steps"]:
     """``steps`` of a table's ``num_timesteps``, falling. ``offset`` is added to leading ones.

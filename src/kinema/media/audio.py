@@ -14,7 +14,7 @@ from av.error import FFmpegError, InvalidDataError
 from kinema.core.errors import InvalidInput, MediaError
 from kinema.media.arrays import PathLike, Samples
 from kinema.media.decode import open_container, seek, video_stream
-from kinema.media.files import input_path
+from kinema.media.files import input_path, shown
 
 RATE_HZ = 48_000
 _LAYOUTS = {1: "mono", 2: "stereo"}
@@ -63,7 +63,7 @@ def read_audio(
     """The sound of a file from ``start_s`` to ``end_s``, mono or stereo; None if it has none.
 
     Time counts from the first video frame where there is one, so sample 0 belongs to the frame shown at ``start_s``.
-    More than two channels are mixed down to stereo; gaps are silent.
+    More than two channels are mixed down to stereo; gaps are silent. It is shorter where the file's sound ends before ``end_s``.
 
     Raises: MediaError.
     """
@@ -73,13 +73,18 @@ def read_audio(
             return None
         stream = container.streams.audio[0]
         if stream.codec_context is None:
-            raise MediaError("file", str(path), "has sound of a kind that can't be decoded here")
+            raise MediaError("file", shown(path), "has sound of a kind that can't be decoded here")
         video = video_stream(container)
         timed = video or stream
         origin_s = float((timed.start_time or 0) * timed.time_base) if timed.time_base else 0.0
         if start_s > _PREROLL_S:
             seek(container, origin_s + start_s - _PREROLL_S)
-        placed = _placed(_decoded(container, stream), stream.rate, origin_s + start_s, end_s and end_s - start_s)
+        if end_s is None and stream.duration and stream.time_base:
+            # AAC fills its last block up with silence
+            first = stream.start_time or 0
+            end_s = max(start_s, float((first + stream.duration) * stream.time_base) - origin_s)
+        seconds = None if end_s is None else end_s - start_s
+        placed = _placed(_decoded(container, stream), stream.rate, origin_s + start_s, seconds)
     return Audio(samples=placed, rate_hz=stream.rate).resampled(rate_hz)
 
 
@@ -122,7 +127,7 @@ def _placed(parts: Iterator[tuple[float, Samples]], rate_hz: int, start_s: float
         if limit is not None and position >= limit:
             break
     joined = np.concatenate(kept, axis=1) if kept else np.zeros((num_channels, 0), np.float32)
-    return _fitted(joined, limit) if limit is not None else joined
+    return joined if limit is None else joined[:, :limit]
 
 
 class AacTrack:

@@ -78,22 +78,6 @@ class Graph:
         self._graph.link_nodes(*nodes)
         self._graph.configure()
 
-    @classmethod
-    def with_side(cls, source: str, side: tuple[str, str], joined: tuple[str, str]) -> Graph:
-        """A chain whose frames also go through ``side``, to be ``joined`` with what comes out of it."""
-        self = cls.__new__(cls)
-        graph = self._graph = av.filter.Graph()
-        graph.threads = _GRAPH_THREADS
-        first, split, sink = graph.add("buffer", source), graph.add("split"), graph.add("buffersink")
-        side_node, join = graph.add(*side), graph.add(*joined)
-        first.link_to(split)
-        split.link_to(side_node, 0, 0)
-        split.link_to(join, 1, 0)
-        side_node.link_to(join, 0, 1)
-        join.link_to(sink)
-        graph.configure()
-        return self
-
     def push(self, frame: av.VideoFrame | None) -> Iterator[av.VideoFrame]:
         """Puts a frame in (``None``: the end) and gives the frames that come out."""
         self._graph.push(frame)
@@ -104,24 +88,19 @@ class Graph:
                 return
 
 
-def rgb_source(width: int, height: int, time_base: Fraction) -> str:
-    """The arguments of a `Graph` source that takes `rgb_frame`."""
-    size = f"video_size={width}x{height}:pixel_aspect=1/1"
-    return f"{size}:pix_fmt=rgb24:time_base={time_base}:colorspace=gbr:range=pc"
-
-
 def rgb_frame(picture: Picture, index: int, time_base: Fraction) -> av.VideoFrame:
     """The picture as frame ``index`` of a stream with one frame per tick."""
     frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
     frame.color_range, frame.colorspace = FULL, 0
-    frame.pts, frame.time_base, frame.duration = index, time_base, 1
+    frame.pts, frame.time_base = index, time_base
     return frame
 
 
 def yuv_graph(width: int, height: int, time_base: Fraction) -> Graph:
     """RGB -> yuv420p, BT.709, limited range, chroma at the left: what players take H.264 to be."""
     scale = f"in_range=pc:out_color_matrix=bt709:out_range=tv:out_chroma_loc=left:flags={_FLAGS}"
-    return Graph(rgb_source(width, height, time_base), ("scale", scale), ("format", "pix_fmts=yuv420p"))
+    source = f"video_size={width}x{height}:pixel_aspect=1/1:pix_fmt=rgb24:time_base={time_base}:colorspace=gbr:range=pc"
+    return Graph(source, ("scale", scale), ("format", "pix_fmts=yuv420p"))
 
 
 def rgb_graph(kind: YuvKind, time_base: Fraction) -> Graph:
@@ -133,6 +112,10 @@ def rgb_graph(kind: YuvKind, time_base: Fraction) -> Graph:
     if not is_rgb:
         scale += f":in_color_matrix={matrix}"
     filters = [("scale", scale), ("format", f"pix_fmts={'rgba' if kind.has_alpha else 'rgb24'}")]
+    if kind.pixel_format.startswith(("gray", "ya")):
+        # swscale takes grey for full range whatever is said; as YUV, unchanged, it is believed
+        yuv = kind.pixel_format.replace("gray", "yuv444p").replace("ya8", "yuva444p").replace("ya16", "yuva444p16")
+        filters = [("scale", f"in_range=pc:out_range=pc:flags={_FLAGS}"), ("format", f"pix_fmts={yuv}"), *filters]
     if kind.is_interlaced:
         # one frame per frame, so that times stay; frames without the flag pass untouched
         filters.insert(0, ("bwdif", "mode=send_frame:parity=auto:deint=interlaced"))

@@ -23,6 +23,7 @@ from kinema.core.errors import MediaError
 from kinema.media.arrays import Picture
 from kinema.media.boxes import is_cut_off
 from kinema.media.colour import Graph, YuvKind, kind_of, rgb_graph
+from kinema.media.files import shown
 
 _CONTAINERS = (
     "mov,mp4,m4a,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,ogg,asf,mxf,nut,dv,ivf,h264,hevc,obu,m4v,yuv4mpegpipe,gif,apng,"
@@ -57,13 +58,15 @@ def open_container(path: Path) -> Iterator[InputContainer]:
             container_options={"protocol_whitelist": "file", "format_whitelist": _CONTAINERS},
         )
     except (FFmpegError, OSError, ValueError) as e:
-        if is_cut_off(path):
-            rule = "is cut off, and without its end nothing in it can be shown; copy or download it again"
-        else:
-            rule = "is no picture, video or sound that can be read; convert it to mp4, png or wav"
-        raise MediaError("file", str(path), rule) from e
+        raise unusable(path, "is no picture, video or sound that can be read; convert it to mp4, png or wav") from e
     with container:
         yield container
+
+
+def unusable(path: Path, otherwise: str) -> MediaError:
+    """The error for a file that gives nothing: it was cut off, or else ``otherwise``."""
+    cut_off = "is cut off, and without its end nothing in it can be shown; copy or download it again"
+    return MediaError("file", shown(path), cut_off if is_cut_off(path) else otherwise)
 
 
 def video_stream(container: InputContainer) -> av.VideoStream | None:
@@ -86,9 +89,9 @@ class VideoDecoder:
     def __init__(self, container: InputContainer, path: Path) -> None:
         stream = video_stream(container)
         if stream is None:
-            raise MediaError("file", str(path), "has no picture in it; name a picture or a video")
+            raise MediaError("file", shown(path), "has no picture in it; name a picture or a video")
         if stream.codec_context is None or stream.time_base is None:
-            raise MediaError("file", str(path), "has video of a kind that can't be decoded here; convert it to H.264")
+            raise MediaError("file", shown(path), "has video of a kind that can't be decoded here; convert it to H.264")
         stream.codec_context.thread_type = ThreadType.AUTO
         self.container, self.path, self.stream = container, path, stream
         self.damage = Damage(is_truncated=is_cut_off(path))

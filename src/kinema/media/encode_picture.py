@@ -12,7 +12,7 @@ from PIL.PngImagePlugin import PngInfo
 from kinema.core.errors import InvalidInput, StorageError
 from kinema.media.arrays import Picture
 from kinema.media.encode_video import Settings
-from kinema.media.files import AtomicFile, writing
+from kinema.media.files import AtomicFile, shown, writing
 from kinema.media.quality import Quality
 from kinema.media.recipe import PNG_KEY, jpeg_segments, xmp_packet
 
@@ -55,10 +55,11 @@ class SequenceEncoder:
         self.notes: list[str] = []
         self.paths: list[Path] = []
         self._folder, self._pattern, self._is_own_folder = target.parent, target.name, False
-        if not is_numbered(target):
+        is_folder = not is_numbered(target)
+        if is_folder:
             self._folder, self._pattern = target, "frame_%05d.png"
         with writing(self._folder):
-            if not self._folder.exists():
+            if is_folder and not self._folder.exists():
                 self._folder.mkdir()
                 self._is_own_folder = True
             self._refuse_mixing()
@@ -134,4 +135,4 @@ def save_picture(
 
 def one_picture(target: Path) -> InvalidInput:
     """The error for a clip that is to go into a picture file."""
-    return InvalidInput("path", str(target), "holds one picture, not a clip; use .mp4, .gif, .webp or clip_%04d.png")
+    return InvalidInput("path", shown(target), "holds one picture, not a clip; use .mp4, .gif, .webp or clip_%04d.png")

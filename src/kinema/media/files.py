@@ -15,6 +15,8 @@ from kinema.core.errors import InvalidInput, MediaError, StorageError, storage_e
 from kinema.core.media_ref import MediaRef
 from kinema.media.arrays import PathLike
 
+_SHOWN = 56  # errors show little more of a value
+
 
 class AtomicFile:
     """A file being written beside its final place: `commit` puts it there at once, `discard` leaves nothing.
@@ -55,7 +57,13 @@ def writing(path: object) -> Iterator[None]:
             raise StorageError(f"{path}: grew past the file size allowed here; choose another disk or raise it") from e
         raise StorageError(f"{path}: could not be written ({e.strerror or e}); choose another place") from e
     except FFmpegError as e:
-        raise MediaError("path", str(path), f"could not be encoded ({e.strerror})") from e
+        raise MediaError("path", shown(path), f"could not be encoded ({e.strerror})") from e
+
+
+def shown(path: object) -> str:
+    """The path as an error shows it: its end, where the name stands."""
+    text = str(path)
+    return text if len(text) <= _SHOWN else f"...{text[3 - _SHOWN :]}"
 
 
 def output_path(path: PathLike) -> Path:
@@ -76,13 +84,13 @@ def input_path(media: PathLike) -> Path:
     path = Path(ref.ref)
     try:
         if path.is_dir():
-            raise MediaError("file", ref.ref, "is a folder; name a picture, video or sound file")
+            raise MediaError("file", shown(path), "is a folder; name a picture, video or sound file")
         with path.open("rb") as file:
             if not file.read(1):
-                raise MediaError("file", ref.ref, "is empty (0 bytes); export or copy it again")
+                raise MediaError("file", shown(path), "is empty (0 bytes); export or copy it again")
     except FileNotFoundError as e:
-        raise MediaError("file", ref.ref, "does not exist; check the name") from e
+        raise MediaError("file", shown(path), "does not exist; check the name") from e
     except (OSError, ValueError) as e:
         reason = e.strerror if isinstance(e, OSError) else str(e)
-        raise MediaError("file", ref.ref, f"can't be read ({reason}); check its name and permissions") from e
+        raise MediaError("file", shown(path), f"can't be read ({reason}); check its name and permissions") from e
     return path

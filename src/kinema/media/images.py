@@ -6,7 +6,6 @@ Formats are a fixed list (PostScript, which runs a program, is not on it) and th
 from __future__ import annotations
 
 import io
-import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,35 +16,46 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from kinema.core.errors import MediaError
 from kinema.media.arrays import Picture
+from kinema.media.files import shown
 
 MAX_PICTURE_PX = 150_000_000
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "TGA", "ICO")
 ANIMATED_FORMATS = ("GIF", "WEBP", "PNG", "AVIF")
 
-# `warnings.catch_warnings` changes a process-wide list
-_quiet = threading.Lock()
+# Pillow warns about odd metadata and large pictures on standard error; what matters of it is raised here as one line.
+# `warnings.catch_warnings` would have to lock out all other threads while a picture is decoded.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 @contextmanager
 def open_image(path: Path) -> Iterator[Image.Image | None]:
     """The picture file, its pixels not yet decoded; None if it is no picture. Raises: MediaError for one that is too large."""
+    too_large = MediaError("file", shown(path), f"has more than {MAX_PICTURE_PX:,} pixels; make it smaller")
     try:
-        with _quiet, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            image = Image.open(path, formats=FORMATS)
-    except Image.DecompressionBombError as e:
-        raise MediaError("file", str(path), f"has more than {MAX_PICTURE_PX:,} pixels; make it smaller") from e
+        image = Image.open(path, formats=FORMATS)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as e:
+        raise too_large from e
     except UnidentifiedImageError:
-        image = None
-    except (OSError, ValueError, SyntaxError) as e:
-        raise MediaError("file", str(path), f"is a damaged picture ({e}); export or copy it again") from e
-    if image is None:
         yield None
         return
+    except Exception as e:
+        raise _damaged(path, e) from e
     with image:
         if image.width * image.height > MAX_PICTURE_PX:
-            raise MediaError("file", str(path), f"has more than {MAX_PICTURE_PX:,} pixels; make it smaller")
+            raise too_large
         yield image
+
+
+@contextmanager
+def decoding(path: Path) -> Iterator[None]:
+    """Turns whatever Pillow raises into a `MediaError`."""
+    try:
+        yield
+    except MediaError:
+        raise
+    # its decoders meet hostile bytes with every kind of exception: struct.error, SyntaxError, IndexError, zlib.error...
+    except Exception as e:
+        raise _damaged(path, e) from e
 
 
 def pixels_of(image: Image.Image, path: Path) -> Picture:
@@ -53,19 +63,9 @@ def pixels_of(image: Image.Image, path: Path) -> Picture:
 
     Raises: MediaError if it is truncated or damaged.
     """
-    load(image, path)
-    return np.asarray(_to_8_bit(ImageOps.exif_transpose(image), path))
-
-
-def load(image: Image.Image, path: Path) -> None:
-    """Decodes the current frame of ``image``. Raises: MediaError if it is truncated or damaged."""
-    try:
-        with _quiet, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            image.load()
-    # decoders meet hostile bytes with every kind of exception: struct.error, SyntaxError, IndexError, zlib.error...
-    except Exception as e:
-        raise MediaError("file", str(path), f"is truncated or damaged ({e}); export or copy it again") from e
+    with decoding(path):
+        image.load()
+        return np.asarray(_to_8_bit(ImageOps.exif_transpose(image), path))
 
 
 def fit(
@@ -104,11 +104,11 @@ def _resize(pixels: Picture, size: tuple[int, int], box: tuple[float, float, flo
 
 def _to_8_bit(image: Image.Image, path: Path) -> Image.Image:
     if image.mode == "F":
-        raise MediaError("file", str(path), "holds floating-point pixels; save it with 8 or 16 bits")
+        raise MediaError("file", shown(path), "holds floating-point pixels; save it with 8 or 16 bits")
     if image.mode.startswith("I"):  # 16 bits of grey; Pillow's own conversion clips at 255
         grey = np.asarray(image).astype(np.int64)
         if grey.min() < 0 or grey.max() > 65535:
-            raise MediaError("file", str(path), "holds pixels of more than 16 bits; save it with 8 or 16")
+            raise MediaError("file", shown(path), "holds pixels of more than 16 bits; save it with 8 or 16")
         image = Image.fromarray(((grey * 255 + 32767) // 65535).astype(np.uint8))
     has_alpha = image.has_transparency_data
     colours = _to_srgb(image.convert("RGBA") if has_alpha and image.mode in ("P", "PA", "L", "1") else image)
@@ -129,6 +129,11 @@ def _to_srgb(image: Image.Image) -> Image.Image:
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         out = ImageCms.profileToProfile(opaque, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
-    except ImageCms.PyCMSError:  # a profile for another kind of pixel, or a broken one: as good as none
+    except (ImageCms.PyCMSError, OSError):  # a profile for another kind of pixel, or a broken one: as good as none
         return image
     return out or image
+
+
+def _damaged(path: Path, error: Exception) -> MediaError:
+    reason = " ".join(str(error).split())[:80] or type(error).__name__
+    return MediaError("file", shown(path), f"is truncated or damaged ({reason}); export or copy it again")

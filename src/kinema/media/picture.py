@@ -7,7 +7,8 @@ from typing import Literal
 
 from kinema.core.errors import InvalidInput, MediaError
 from kinema.media.arrays import WHITE, Colour, PathLike, Picture
-from kinema.media.files import input_path
+from kinema.media.decode import unusable
+from kinema.media.files import input_path, shown
 from kinema.media.read import Size, looks, open_source
 
 
@@ -32,22 +33,22 @@ def read_picture(
         raise InvalidInput("at_s", at_s, "must be 0 or more seconds")
     path = input_path(media)
     with open_source(path) as source:
-        info, shown, end_s = source.info, None, 0.0
+        info, found, end_s = source.info, None, 0.0
         for frame in source.frames(at_s):
             is_later = frame.time_s > at_s + min(1e-3, frame.duration_s / 4)
-            if is_later and shown is not None:
+            if is_later and found is not None:
                 break
-            shown, end_s = frame.pixels, frame.time_s + frame.duration_s
+            found, end_s = frame.pixels, frame.time_s + frame.duration_s
             if is_later or info.kind == "picture":
                 break
-        if shown is None:
-            raise MediaError("file", str(path), "holds no frame that can be shown; it is damaged or cut off")
+        if found is None:
+            raise unusable(path, "holds no frame that can be shown; it is damaged")
         if info.kind != "picture" and at_s >= end_s:
-            raise MediaError("at_s", at_s, f"must be less than {end_s:.3g} s, the length of {path}")
+            raise MediaError("at_s", at_s, f"must be less than {end_s:.3g} s, the length of {shown(path)}")
     size = None
     if width_px is not None or height_px is not None:
         aspect = info.width_px / info.height_px
         width = width_px if width_px is not None else max(1, round((height_px or 1) * aspect))
         height = height_px if height_px is not None else max(1, round(width / aspect))
         size = Size(width_px=width, height_px=height, fit=fit)
-    return looks(info, size, background)(shown)
+    return looks(info, size, background)(found)

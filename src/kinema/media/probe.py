@@ -11,13 +11,20 @@ import av
 from av.container import InputContainer
 from PIL import Image
 
-from kinema.core.errors import MediaError
 from kinema.media.arrays import PathLike
 from kinema.media.boxes import is_cut_off
 from kinema.media.colour import HDR_TRANSFERS, kind_of
-from kinema.media.decode import UPRIGHT, Orientation, VideoDecoder, open_container, orientation_of, video_stream
+from kinema.media.decode import (
+    UPRIGHT,
+    Orientation,
+    VideoDecoder,
+    open_container,
+    orientation_of,
+    unusable,
+    video_stream,
+)
 from kinema.media.files import input_path
-from kinema.media.images import ANIMATED_FORMATS, open_image
+from kinema.media.images import ANIMATED_FORMATS, decoding, open_image
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,8 +92,11 @@ def probe(media: PathLike) -> MediaInfo:
 
 def image_info(image: Image.Image, path: Path) -> MediaInfo:
     """What an opened picture file is."""
-    num_frames = getattr(image, "n_frames", 1) if image.format in ANIMATED_FORMATS else 1
-    is_turned = image.getexif().get(0x0112, 1) >= 5
+    with decoding(path):
+        num_frames = getattr(image, "n_frames", 1) if image.format in ANIMATED_FORMATS else 1
+        # Pillow turns TIFF by itself
+        is_turned = image.format != "TIFF" and image.getexif().get(0x0112, 1) >= 5
+        has_alpha = image.has_transparency_data
     width, height = image.size[::-1] if is_turned else image.size
     return MediaInfo(
         path=path,
@@ -101,7 +111,7 @@ def image_info(image: Image.Image, path: Path) -> MediaInfo:
         num_frames=num_frames,
         pixel_format=image.mode,
         bit_depth=16 if image.mode.startswith("I") else 8,
-        has_alpha=image.has_transparency_data,
+        has_alpha=has_alpha,
         is_truncated=is_cut_off(path),
     )
 
@@ -111,12 +121,12 @@ def video_info(path: Path) -> MediaInfo:
     with open_container(path) as container:
         if video_stream(container) is None:
             if not container.streams.audio:
-                raise MediaError("file", str(path), "has no picture and no sound in it")
+                raise unusable(path, "has no picture and no sound in it")
             return _sound_info(container, path)
         decoder = VideoDecoder(container, path)
         frame = next(decoder.av_frames(), None)
         if frame is None:
-            raise MediaError("file", str(path), "holds no frame that can be shown; it is damaged or cut off")
+            raise unusable(path, "holds no frame that can be shown; it is damaged")
         return _video_info(container, decoder, frame)
 
 

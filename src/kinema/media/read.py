@@ -23,9 +23,9 @@ from kinema.core.errors import InvalidInput, MediaError, choices
 from kinema.media.arrays import WHITE, Colour, Fps, Frames, PathLike, Picture, exact_fps
 from kinema.media.audio import Audio, read_audio
 from kinema.media.colour import over
-from kinema.media.decode import Damage, Frame, VideoDecoder, open_container
-from kinema.media.files import input_path
-from kinema.media.images import fit, open_image, pixels_of
+from kinema.media.decode import Damage, Frame, VideoDecoder, open_container, unusable
+from kinema.media.files import input_path, shown
+from kinema.media.images import decoding, fit, open_image, pixels_of
 from kinema.media.probe import MediaInfo, image_info, video_info
 
 MAX_FRAMES_BYTES = 8 << 30
@@ -108,7 +108,7 @@ def read_video(
             num_bytes += frame.pixels.nbytes
             if num_bytes > MAX_FRAMES_BYTES:
                 rule = f"takes more than {MAX_FRAMES_BYTES >> 30} GiB as frames; read less of it (start_s, end_s, fps, size)"
-                raise MediaError("file", str(path), rule)
+                raise MediaError("file", shown(path), rule)
         info, damage = source.info, source.damage
     end = kept[-1].time_s + kept[-1].duration_s
     return VideoClip(
@@ -170,9 +170,10 @@ class _ImageSource:
         time_s = 0.0
         for i in range(self.info.num_frames or 1):
             try:
-                self._image.seek(i)
+                with decoding(self._path):
+                    self._image.seek(i)
                 pixels = pixels_of(self._image, self._path)
-            except (EOFError, OSError, MediaError):
+            except MediaError:
                 if i == 0:
                     raise
                 self.damage.is_truncated = True
@@ -260,9 +261,9 @@ def _read(
         yield frame._replace(pixels=last[1])
     if not num_frames:
         if latest_s:
-            rule = f"is past the last frame of {source.info.path} ({latest_s:.3g} s long)"
+            rule = f"is past the last frame of {shown(source.info.path)} ({latest_s:.3g} s long)"
             raise MediaError("start_s", window.start_s, rule)
-        raise MediaError("file", str(source.info.path), "holds no frame that can be shown; it is damaged or cut off")
+        raise unusable(source.info.path, "holds no frame that can be shown; it is damaged")
 
 
 def looks(

@@ -25,7 +25,7 @@ from kinema.core.errors import InvalidInput
 from kinema.media.arrays import PathLike
 from kinema.media.decode import open_container
 from kinema.media.files import input_path
-from kinema.media.images import load, open_image
+from kinema.media.images import decoding, open_image
 
 MAX_RECIPE_BYTES = 512 * 1024
 PNG_KEY = "kinema"
@@ -67,15 +67,16 @@ def read_recipe(media: PathLike) -> dict[str, Any] | None:
     path = input_path(media)
     with open_image(path) as image:
         if image is not None:
-            return _from_image(image, path)
+            with decoding(path):
+                return _from_image(image)
     with open_container(path) as container:
         tags = {key.lower(): value for key, value in container.metadata.items()}
     return from_text(tags.get("comment"))
 
 
-def _from_image(image: Image.Image, path: Path) -> dict[str, Any] | None:
+def _from_image(image: Image.Image) -> dict[str, Any] | None:
     if image.format == "PNG":
-        load(image, path)  # text chunks may follow the pixels
+        image.load()  # text chunks may follow the pixels
         return from_text(getattr(image, "text", {}).get(PNG_KEY))
     if image.format in ("JPEG", "MPO"):
         parts = [data for kind, data in getattr(image, "applist", []) if kind == "COM" and data.startswith(_JPEG_HEAD)]

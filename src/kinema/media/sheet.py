@@ -17,7 +17,7 @@ from kinema.media.images import fit
 from kinema.media.quality import DEFAULT_QUALITY
 from kinema.media.write import Recipe, WrittenFile, write_picture
 
-_SMALL_PX = 64  # frames are compared at this width
+_DETAIL_PX, _LAYOUT_PX = 64, 8  # the widths at which frames are compared
 _ENDS = 0.1  # fades and titles: this part at both ends is passed over
 
 
@@ -58,17 +58,17 @@ def cover_index(frames: Frames) -> int:
     """The index of the frame that stands best for the clip: detailed, and near to what the clip looks like on average.
 
     Each frame's detail (standard deviation of its Laplacian, over the clip's largest) less its distance from the clip's median
-    frame (over the largest distance); the first and last tenth are left out. A still clip gives its first frame.
+    frame, both coarse (over the largest distance); the first and last tenth are left out. A still clip gives its first frame.
     """
     chunk = as_chunk(frames)
     skip = int(len(chunk) * _ENDS)
     candidates = range(skip, len(chunk) - skip)
-    height = max(3, round(_SMALL_PX * chunk.shape[1] / chunk.shape[2]))
-    grey = np.stack([fit(chunk[i], (_SMALL_PX, height), "stretch", WHITE).mean(axis=2) for i in candidates])
+    grey = np.stack([_small(chunk[i], _DETAIL_PX).mean(axis=2) for i in candidates])
     inner = grey[:, 1:-1, 1:-1]
     laplacian = grey[:, :-2, 1:-1] + grey[:, 2:, 1:-1] + grey[:, 1:-1, :-2] + grey[:, 1:-1, 2:] - 4 * inner
     detail = laplacian.std(axis=(1, 2))
-    distance = np.abs(grey - np.median(grey, axis=0)).mean(axis=(1, 2))
+    layout = np.stack([_small(chunk[i], _LAYOUT_PX).astype(float) for i in candidates])
+    distance = np.abs(layout - np.median(layout, axis=0)).mean(axis=(1, 2, 3))
     score = detail / max(detail.max(), 1e-9) - distance / max(distance.max(), 1e-9)
     return candidates[int(score.argmax())]
 
@@ -128,6 +128,11 @@ def grid(pictures: Sequence[Picture], *, columns: int, gap_px: int = 0, backgrou
     tiles[: len(pictures), :height, :width] = pictures
     sheet = rearrange(tiles, "(row column) h w c -> (row h) (column w) c", row=rows)
     return np.ascontiguousarray(sheet[: rows * (height + gap_px) - gap_px, : columns * (width + gap_px) - gap_px])
+
+
+def _small(picture: Picture, width_px: int) -> Picture:
+    height_px = max(3, round(width_px * picture.shape[0] / picture.shape[1]))
+    return fit(picture, (width_px, height_px), "stretch", WHITE)
 
 
 def _clock(seconds: float) -> str:

@@ -117,7 +117,7 @@ class VideoWriter:
         on_progress: Observer | None = None,
     ) -> None:
         self._path = output_path(path)
-        is_folder = str(path).endswith(("/", os.sep)) or (self._path.is_dir() and not self._path.suffix)
+        is_folder = str(path).endswith(("/", os.sep)) or (os.path.isdir(self._path) and not self._path.suffix)
         self._settings = Settings(fps=exact_fps(fps), quality=quality_level(quality), audio=audio)
         check(self._path, self._settings, num_frames=num_frames, is_folder=is_folder)
         self.recipe: Recipe | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 
 from kinema.prompt.normalise import normalise
 
@@ -24,8 +24,8 @@ def words_unknown(prompt: str, vocabulary: Mapping[str, Mapping[str, Sequence[st
     longest known words match.
     """
     surface = [w for values in vocabulary.values() for words in values.values() for w in words]
-    english = {part for phrase in surface for part in _WORD.findall(phrase.casefold())} | _SMALL_WORDS
-    chinese = sorted({w for w in surface if _CHINESE_RUN.fullmatch(w)}, key=len, reverse=True)
+    english: set[str] = {part for phrase in surface for part in _WORD.findall(phrase.casefold())} | _SMALL_WORDS
+    chinese: list[str] = sorted({w for w in surface if _CHINESE_RUN.fullmatch(w)}, key=len, reverse=True)
     text = normalise(prompt)
     found: list[tuple[int, str]] = []
     for run in _CHINESE_RUN.finditer(text):
@@ -36,7 +36,7 @@ def words_unknown(prompt: str, vocabulary: Mapping[str, Mapping[str, Sequence[st
     return tuple(dict.fromkeys(word for _, word in sorted(found)))
 
 
-def _is_known(word: str, known: set[str]) -> bool:
+def _is_known(word: str, known: Container[str]) -> bool:
     singulars = (word.removesuffix("'s"), word.removesuffix("s"), word.removesuffix("ies") + "y")
     return any(w in known for w in (word, *singulars))
 

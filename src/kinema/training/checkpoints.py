@@ -60,7 +60,9 @@ def load(path: Path, *, recipe: Mapping[str, Any] | None = None) -> Checkpoint:
     if recipe is not None:
         differing = differences(state["recipe"], json.loads(json.dumps(recipe)))
         if differing:
-            raise TrainingError(f"{path}: was made by another recipe: {'; '.join(differing)}; use another folder or that recipe")
+            raise TrainingError(
+                f"{path}: was made by another recipe: {'; '.join(differing)}; use another folder or that recipe"
+            )
     return Checkpoint(
         step=state["step"], elapsed_s=state["elapsed_s"], recipe=state["recipe"], facts=state["facts"], tensors=tensors
     )
@@ -100,7 +102,10 @@ def _write(path: Path, checkpoint: Checkpoint) -> None:
         try:
             temporary.mkdir(parents=True)
             for name, tensors in checkpoint.tensors.items():
-                save_file({k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, temporary / f"{name}.safetensors")
+                save_file(
+                    {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()},
+                    temporary / f"{name}.safetensors",
+                )
             (temporary / "state.json").write_text(json.dumps(state, indent=1, ensure_ascii=False), encoding="utf-8")
             for file in temporary.iterdir():
                 _sync(file)

@@ -25,7 +25,8 @@ class Ema:
         """Moves the averages towards the weights after ``step`` finished steps."""
         weight = 1 - min(self.decay, (1 + step) / (10 + step))
         floating = [k for k, v in self._live.items() if v.is_floating_point()]
-        torch._foreach_lerp_([self.averages[k] for k in floating], [self._live[k] for k in floating], weight)
+        for k in floating:
+            self.averages[k].lerp_(self._live[k], weight)
         for k, v in self._live.items():
             if not v.is_floating_point():
                 self.averages[k].copy_(v)

@@ -72,7 +72,13 @@ def prepare_latents(
     The folder's name has the key of everything that changes a byte: scenes, world, autoencoder, recipe. With the same key the
     second call reads what the first wrote. Raises: Cancelled between shards; what is written stays.
     """
-    facts = {"what": "latents", "scenes": asdict(scenes), "world": world_hash(), "vae": hash_vae(vae), "recipe": asdict(recipe)}
+    facts = {
+        "what": "latents",
+        "scenes": asdict(scenes),
+        "world": world_hash(),
+        "vae": hash_vae(vae),
+        "recipe": asdict(recipe),
+    }
     key = fingerprint(facts)
     path = cache / f"latents-{scenes.split}-{scenes.bucket}-{key[:12]}"
     channels = load_vae(vae).config.latent_channels
@@ -96,7 +102,10 @@ def describe(scene: Scene, recipe: LatentRecipe, seed: int) -> dict[str, list[st
     captions = {}
     for language in LANGUAGES:
         forms = ["short"] * recipe.num_captions + ["dense"] * recipe.has_dense
-        texts = [caption(scene, language=language, form=f, seed=2000 * seed + 1000 * scene.flipped + i) for i, f in enumerate(forms)]
+        texts = [
+            caption(scene, language=language, form=f, seed=2000 * seed + 1000 * scene.flipped + i)
+            for i, f in enumerate(forms)
+        ]
         captions[language] = list(dict.fromkeys(texts))
     return captions
 
@@ -111,7 +120,9 @@ def _encode_shard(job: _LatentJob) -> None:
     if recipe.is_mirrored:
         frames, motion = torch.cat([frames, frames.flip(3)]), torch.cat([motion, motion])
         samples += [(seed, scene.mirrored()) for seed, scene in samples]
-    latents = torch.cat([_encode(vae, part, recipe.dtype) for part in frames.split(recipe.batch)]).to(DTYPES[recipe.stored])
+    latents = torch.cat([_encode(vae, part, recipe.dtype) for part in frames.split(recipe.batch)]).to(
+        DTYPES[recipe.stored]
+    )
     indices = shown_frames(vae.config.compression, latents.shape[2])
     tensors = {
         "latents": latents,

@@ -23,7 +23,7 @@ class MetricsLog:
             folder.mkdir(parents=True, exist_ok=True)
             kept = [line for line in _lines(self.path) if json.loads(line)["step"] <= from_step]
             self.path.write_text("".join(kept), encoding="utf-8")
-            self._file = open(self.path, "a", encoding="utf-8")
+            self._file = open(self.path, "a", encoding="utf-8")  # noqa: SIM115 - open as long as the log is
         self._board = _tensorboard(folder, from_step)
 
     def write(self, kind: str, step: int, values: Mapping[str, float]) -> None:

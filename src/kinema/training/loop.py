@@ -41,11 +41,22 @@ class LoopRecipe:
 
 
 class Task(Protocol):
-    """What a loop trains. ``facts`` (measured choices such as the dtype) are kept in checkpoints and given back on resume."""
+    """What a loop trains."""
 
-    modules: Mapping[str, nn.Module]
-    loader: Loader
-    facts: Mapping[str, Any]
+    @property
+    def modules(self) -> Mapping[str, nn.Module]:
+        """What is trained and averaged, by name."""
+        ...
+
+    @property
+    def loader(self) -> Loader:
+        """Where batches come from."""
+        ...
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """Measured choices, such as the dtype; a resumed run gets those of the one before."""
+        ...
 
     def loss(self, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
         """The loss of ``batch``, and parts of it to log. Random choices come from the batch's seeds alone."""
@@ -79,7 +90,9 @@ class Loop:
     def __init__(self, task: Task, recipe: LoopRecipe, folder: Path, *, identity: Mapping[str, Any]) -> None:
         self.task, self.recipe, self.folder = task, recipe, folder
         # a longer budget continues the same run; everything else has to be the same
-        self.identity = {k: v for k, v in asdict(recipe).items() if k in ("rate", "optim", "ema_decay", "seed")} | dict(identity)
+        self.identity = {k: v for k, v in asdict(recipe).items() if k in ("rate", "optim", "ema_decay", "seed")} | dict(
+            identity
+        )
         self.optimizer = Optimizer(task.modules, recipe.optim)
         self.ema = Ema(task.modules, decay=recipe.ema_decay)
         self.step, self.skips, self.best = 0, 0, -math.inf
@@ -107,13 +120,17 @@ class Loop:
                 meter.add(self.task.work(batch))
                 if self.step % self.recipe.log_every_steps == 0:
                     self._log(log, meter, parts, observer)
-                if self._is_due(self._validated_at, self.recipe.validate_every_steps, self.recipe.validate_every_minutes):
+                if self._is_due(
+                    self._validated_at, self.recipe.validate_every_steps, self.recipe.validate_every_minutes
+                ):
                     self._validate(log)
                     meter.restart(self.watch.elapsed_s)
                 if cancel.is_cancelled:
                     path = self._save()
                     raise Cancelled(f"stopped after step {self.step}; {path} holds everything to go on from")
-                if self._is_due(self._saved_at, self.recipe.checkpoint_every_steps, self.recipe.checkpoint_every_minutes):
+                if self._is_due(
+                    self._saved_at, self.recipe.checkpoint_every_steps, self.recipe.checkpoint_every_minutes
+                ):
                     self._save()
             if self._validated_at[0] != self.step or not self.scores:
                 self._validate(log)
@@ -137,7 +154,9 @@ class Loop:
             self.optimizer.clear()
             self.skips += 1
             if self.skips >= _MAX_SKIPS:
-                raise TrainingError(f"step {self.step}: the last {self.skips} losses were NaN or infinite; lower the learning rate")
+                raise TrainingError(
+                    f"step {self.step}: the last {self.skips} losses were NaN or infinite; lower the learning rate"
+                )
         self.step += 1
         self.ema.update(self.step)
         return {"loss": loss.detach(), "grad_norm": norm.detach(), **parts}
@@ -172,9 +191,16 @@ class Loop:
             "ema": self.ema.averages,
             "optimizer": self.optimizer.state(),
         }
-        facts = {"task": dict(self.task.facts), "best": self.best, "skips": self.skips, "scores": dict(self.scores)}
+        facts = {
+            "task": dict(self.task.facts),
+            "best": self.best if math.isfinite(self.best) else None,
+            "skips": self.skips,
+            "scores": dict(self.scores),
+        }
         elapsed = self.watch.elapsed_s
-        point = checkpoints.Checkpoint(step=self.step, elapsed_s=elapsed, recipe=self.identity, facts=facts, tensors=tensors)
+        point = checkpoints.Checkpoint(
+            step=self.step, elapsed_s=elapsed, recipe=self.identity, facts=facts, tensors=tensors
+        )
         self._saved_at = (self.step, elapsed)
         return checkpoints.save(self.folder, point, keep=self.recipe.keep_checkpoints, is_best=is_best)
 
@@ -185,7 +211,8 @@ class Loop:
             module.load_state_dict(own)
         self.ema.load(point.tensors["ema"])
         self.optimizer.load(point.tensors["optimizer"])
-        self.step, self.skips, self.best = point.step, point.facts["skips"], point.facts["best"]
+        self.step, self.skips = point.step, point.facts["skips"]
+        self.best = -math.inf if point.facts["best"] is None else point.facts["best"]
         self.scores = point.facts["scores"]
         return point.elapsed_s
 

@@ -1,7 +1,7 @@
-"""The shipped model from nothing: ``python -m kinema.training.mini --phase vae --out DIR --budget MINUTES``.
+"""The shipped model from nothing: ``python -m kinema.training.mini --out DIR --budget MINUTES``, or phase by phase.
 
 Every phase goes on where it stopped and is left alone once it is done, so the same command after a crash, a SIGTERM or
-Ctrl-C continues.
+Ctrl-C continues. What a phase made is on record in ``DIR/PHASE.done.json``; remove that file to have it made again.
 """
 
 from __future__ import annotations
@@ -11,93 +11,199 @@ import json
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from kinema.core.errors import KinemaError, storage_errors
+from kinema.core.errors import KinemaError, TrainingError, storage_errors
 from kinema.core.progress import CancelToken, Observer, Progress, ignore_progress
-from kinema.data.load.shards import ShardSet, write_atomically
-from kinema.training.prepare import SceneRange, prepare_frames
-from kinema.training.recipes import MiniRecipe, checked_minutes
+from kinema.core.protocols import SampleSink
+from kinema.data.load.shards import ShardSet, join, write_atomically
+from kinema.training.budget import Budget
+from kinema.training.export import export_model
+from kinema.training.latents import prepare_latents
+from kinema.training.prepare import prepare_frames, world_hash
+from kinema.training.preview import Preview
+from kinema.training.recipes import MiniRecipe
 from kinema.training.sheets import SheetFolder
 from kinema.training.stopping import stops_on_signals
-from kinema.training.vae import train_vae
+from kinema.training.transformer import train_transformer, trained_weights
+from kinema.training.vae import train_vae, trained_vae
+from kinema.training.vae_folder import load_vae, save_vae
+
+Facts = Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """Where and how the phases run."""
+    """Where and how the phases run. ``sink(name)`` gives a place for a phase's sheets."""
 
     out: Path
     recipe: MiniRecipe
     device: str = "cpu"
     workers: int = 0
     observer: Observer = ignore_progress
-    cancel: CancelToken
+    cancel: CancelToken = field(default_factory=CancelToken)
+    sink: Callable[[Path], SampleSink] = SheetFolder
 
-    def shards(self, scenes: SceneRange) -> ShardSet:
-        """Frames of ``scenes``, rendered if they aren't there yet."""
-        return prepare_frames(
-            self.out / "cache", scenes, workers=self.workers, device=self.device, observer=self.observer, cancel=self.cancel
-        )
+    @property
+    def cache(self) -> Path:
+        """Where frames and latents are kept."""
+        return self.out / "cache"
+
+    @property
+    def vae(self) -> Path:
+        """The trained autoencoder."""
+        return self.out / "vae" / "model"
+
+    def stage(self, number: int) -> Path:
+        """The folder of a transformer stage, counted from 1."""
+        return self.out / f"transformer-{number}"
+
+    def made(self, phase: str) -> Facts:
+        """What phase ``phase`` left on record. Raises: TrainingError if it isn't done."""
+        path = self.out / f"{phase}.done.json"
+        if not path.exists():
+            raise TrainingError(f"{path}: is not there; run phase {phase} first")
+        return json.loads(path.read_text(encoding="utf-8"))
+
+    def shards(self, phase: str, name: str) -> ShardSet:
+        """A set that phase ``phase`` made. A run goes on with what it began with, even if the world's code has changed since."""
+        return ShardSet.open(self.cache / self.made(phase)["sets"][name])
 
 
-def frames_phase(work: Work) -> Mapping[str, Any]:
+def frames_phase(work: Work) -> Facts:
     """Renders what the autoencoder learns from."""
-    sets = {name: work.shards(scenes) for name, scenes in _vae_scenes(work.recipe).items()}
-    return {name: {"path": s.path.name, "clips": len(s)} for name, s in sets.items()}
+    wanted = {"train": work.recipe.vae_frames, "validation": work.recipe.vae_validation}
+    sets = {
+        name: prepare_frames(
+            work.cache, scenes, workers=work.workers, device=work.device, observer=work.observer, cancel=work.cancel
+        )
+        for name, scenes in wanted.items()
+    }
+    return {"sets": {k: s.path.name for k, s in sets.items()}, "clips": {k: len(s) for k, s in sets.items()}}
 
 
-def vae_phase(work: Work) -> Mapping[str, Any]:
-    """Trains the autoencoder."""
-    sets = {name: _made(work, name) or work.shards(scenes) for name, scenes in _vae_scenes(work.recipe).items()}
+def vae_phase(work: Work) -> Facts:
+    """Trains the autoencoder and writes it to ``vae/model``."""
+    train, validation = work.shards("frames", "train"), work.shards("frames", "validation")
     folder = work.out / "vae"
     outcome = train_vae(
-        work.recipe.vae, sets["train"], validation=sets["validation"], folder=folder, device=work.device,
-        sink=SheetFolder(folder / "sheets"), observer=work.observer, cancel=work.cancel,
+        work.recipe.vae, train, validation=validation, folder=folder, device=work.device,
+        sink=work.sink(folder / "sheets"), observer=work.observer, cancel=work.cancel,
     )  # fmt: skip
-    return {"step": outcome.step, "minutes": outcome.elapsed_s / 60, "scores": dict(outcome.scores)}
+    save_vae(trained_vae(work.recipe.vae, train, folder=folder, device=work.device), work.vae)
+    return {"steps": outcome.step, "minutes": round(outcome.elapsed_s / 60, 2), "scores": dict(outcome.scores)}
 
 
-PHASES: dict[str, Callable[[Work], Mapping[str, Any]]] = {
+def latents_phase(work: Work) -> Facts:
+    """Renders and encodes what the transformer's stages learn from."""
+    sets = {}
+    for number, stage in enumerate(work.recipe.stages, 1):
+        for name, scenes in stage.sets.items():
+            sets[f"{number}-{name}"] = prepare_latents(
+                work.cache, scenes, vae=work.vae, recipe=work.recipe.latents, workers=work.workers, device=work.device,
+                observer=work.observer, cancel=work.cancel,
+            )  # fmt: skip
+    return {
+        "sets": {k: s.path.name for k, s in sets.items()},
+        "samples": {k: len(s) for k, s in sets.items()},
+        "fingerprints": {k: s.fingerprint for k, s in sets.items()},
+        "world": world_hash(),
+    }
+
+
+def transformer_phase(work: Work) -> Facts:
+    """Trains the transformer, stage after stage."""
+    facts: dict[str, Any] = {}
+    for number in range(1, len(work.recipe.stages) + 1):
+        facts[str(number)] = once(work, f"transformer-{number}", lambda number=number: _train_stage(work, number))
+    return facts
+
+
+def export_phase(work: Work) -> Facts:
+    """Writes the model folder ``model``."""
+    last, stages = len(work.recipe.stages), work.recipe.stages
+    phases = {name: work.made(name) for name in ("frames", "vae", "latents", "transformer")}
+    shapes = [stage.train.shape for stage in reversed(stages)]
+    model = export_model(
+        work.out / "model", work.recipe.export, transformer=stages[-1].transformer, weights=trained_weights(work.stage(last)),
+        vae=load_vae(work.vae), shapes=shapes, training={"phases": phases, "stages": [asdict(s.train) for s in stages]},
+    )  # fmt: skip
+    return {"path": model.path.name, "hash": model.content_hash(), "bytes": model.card.weights_bytes}
+
+
+PHASES: dict[str, Callable[[Work], Facts]] = {
     "frames": frames_phase,
     "vae": vae_phase,
+    "latents": latents_phase,
+    "transformer": transformer_phase,
+    "export": export_phase,
 }
 
 
-def run_phase(name: str, work: Work) -> Mapping[str, Any]:
-    """What phase ``name`` found out, from now or from when it was done before."""
+def train_mini(
+    budget_minutes: float, out: Path, *, recipe: MiniRecipe | None = None, device: str = "cpu", workers: int = 0,
+    observer: Observer = ignore_progress, cancel: CancelToken | None = None,
+) -> Facts:  # fmt: skip
+    """What each phase found out, once all are done and ``out/model`` is written.
+
+    About ``budget_minutes`` in all on two CPU cores. Raises: Cancelled; the same call goes on from there.
+    """
+    sized = (recipe or MiniRecipe()).within(budget_minutes)
+    work = Work(
+        out=out, recipe=sized, device=device, workers=workers, observer=observer, cancel=cancel or CancelToken()
+    )
+    return {name: run_phase(name, work) for name in PHASES}
+
+
+def run_phase(name: str, work: Work) -> Facts:
+    """What phase ``name`` found out, now or when it was done before."""
+    return once(work, name, lambda: PHASES[name](work))
+
+
+def once(work: Work, name: str, do: Callable[[], Facts]) -> Facts:
+    """What ``do`` returns, or what it returned when it was done before."""
     done = work.out / f"{name}.done.json"
-    if done.exists():
-        return json.loads(done.read_text(encoding="utf-8"))
-    with storage_errors(work.out):
-        work.out.mkdir(parents=True, exist_ok=True)
-    facts = PHASES[name](work)
-    write_atomically(done, json.dumps(facts, indent=1, ensure_ascii=False).encode())
-    return facts
+    if not done.exists():
+        with storage_errors(work.out):
+            work.out.mkdir(parents=True, exist_ok=True)
+        write_atomically(done, json.dumps(do(), indent=1, ensure_ascii=False).encode())
+    return work.made(name)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The exit code of one call from the command line."""
     parser = argparse.ArgumentParser(prog="python -m kinema.training.mini", description=__doc__)
-    parser.add_argument("--phase", choices=[*PHASES], required=True)
+    parser.add_argument("--phase", choices=["all", *PHASES], default="all")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--budget", type=float, default=None, help="minutes of this phase")
+    parser.add_argument(
+        "--budget", type=float, default=60.0, help="minutes: of the whole run, or with --phase of that phase"
+    )
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--workers", type=int, default=0, help="processes that render")
+    parser.add_argument("--workers", type=int, default=0, help="processes that render and encode")
     args = parser.parse_args(argv)
-    recipe = MiniRecipe()
+    cancel = CancelToken()
     try:
-        with stops_on_signals(CancelToken()) as cancel:
-            if args.budget is not None:
-                recipe = recipe.with_vae_minutes(checked_minutes(args.budget))
-            work = Work(
-                out=args.out, recipe=recipe, device=args.device, workers=args.workers, observer=Printer(), cancel=cancel
-            )
-            print(json.dumps({"phase": args.phase, **run_phase(args.phase, work)}, ensure_ascii=False))
+        with stops_on_signals(cancel):
+            if args.phase == "all":
+                facts = train_mini(
+                    args.budget, args.out, device=args.device, workers=args.workers, observer=Printer(), cancel=cancel
+                )
+            else:
+                recipe = _for_phase(MiniRecipe(), args.phase, args.budget)
+                work = Work(
+                    out=args.out,
+                    recipe=recipe,
+                    device=args.device,
+                    workers=args.workers,
+                    observer=Printer(),
+                    cancel=cancel,
+                )
+                facts = run_phase(args.phase, work)
+            sys.stdout.write(json.dumps(facts, ensure_ascii=False) + "\n")
     except KinemaError as e:
-        print(f"kinema: {e}", file=sys.stderr)
+        sys.stderr.write(f"kinema: {e}\n")
         return e.exit_code
     return 0
 
@@ -106,7 +212,7 @@ class Printer:
     """An observer that prints a line every ``every_s`` seconds."""
 
     def __init__(self, every_s: float = 15.0) -> None:
-        self.every_s, self._last = every_s, 0.0
+        self.every_s, self._last = every_s, -every_s
 
     def __call__(self, progress: Progress) -> None:
         """Prints ``progress``, if the last line is old enough."""
@@ -114,19 +220,32 @@ class Printer:
         if now - self._last >= self.every_s or progress.step == progress.steps:
             self._last = now
             eta = "" if progress.eta_s is None else f", {progress.eta_s / 60:.1f} min to go"
-            print(f"{progress.phase} {progress.step}/{progress.steps}{eta}", flush=True)
+            sys.stdout.write(f"{progress.phase} {progress.step}/{progress.steps}{eta}\n")
+            sys.stdout.flush()
 
 
-def _vae_scenes(recipe: MiniRecipe) -> dict[str, SceneRange]:
-    return {"train": recipe.vae_frames, "validation": recipe.vae_validation}
+def _train_stage(work: Work, number: int) -> Facts:
+    stage, folder = work.recipe.stages[number - 1], work.stage(number)
+    sets = {name: work.shards("latents", f"{number}-{name}") for name in stage.sets}
+    validation = sets.pop("validation")
+    start = trained_weights(work.stage(number - 1)) if number > 1 else None
+    vae = load_vae(work.vae, device=work.device)
+    preview = Preview(work.recipe.sheet, validation, vae=vae, sink=work.sink(folder / "sheets"))
+    outcome = train_transformer(
+        stage.transformer, join([*sets.values()]), validation=validation, folder=folder, device=work.device, start=start,
+        on_validate=preview, observer=work.observer, cancel=work.cancel,
+    )  # fmt: skip
+    return {"steps": outcome.step, "minutes": round(outcome.elapsed_s / 60, 2), "scores": dict(outcome.scores)}
 
 
-def _made(work: Work, name: str) -> ShardSet | None:
-    """The set that the frames phase made: what a run began with it goes on with, even if the world's code has changed since."""
-    done = work.out / "frames.done.json"
-    if not done.exists():
-        return None
-    return ShardSet.open(work.out / "cache" / json.loads(done.read_text(encoding="utf-8"))[name]["path"])
+def _for_phase(recipe: MiniRecipe, phase: str, minutes: float) -> MiniRecipe:
+    """``recipe`` with all of ``minutes`` for ``phase``; stages share them as they would a whole run's."""
+    whole = recipe.within(minutes)
+    if phase == "vae":
+        return replace(whole, vae=replace(whole.vae, loop=replace(whole.vae.loop, budget=Budget(minutes=minutes))))
+    if phase == "transformer":
+        return recipe.within(minutes / sum(recipe.shares.stages))
+    return whole
 
 
 if __name__ == "__main__":

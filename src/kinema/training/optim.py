@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from kinema.core.errors import InvalidInput, choices
+
+_IN_BLOCK = re.compile(r"(blocks|layers|resnets|samplers)\.\d+\.")
+_SMALLEST = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +39,9 @@ class Optimizer:
 
     def __init__(self, modules: Mapping[str, nn.Module], recipe: OptimRecipe) -> None:
         self.recipe = recipe
-        self.parameters = {f"{p}.{k}": v for p, m in modules.items() for k, v in m.named_parameters() if v.requires_grad}
+        self.parameters = {
+            f"{p}.{k}": v for p, m in modules.items() for k, v in m.named_parameters() if v.requires_grad
+        }
         hidden = {k for k, v in self.parameters.items() if recipe.kind == "muon" and _is_hidden_matrix(k, v)}
         matrices = [v for k, v in self.parameters.items() if v.ndim >= 2 and k not in hidden]
         vectors = [v for v in self.parameters.values() if v.ndim < 2]
@@ -44,11 +52,9 @@ class Optimizer:
         adamw = torch.optim.AdamW([g for g in groups if g["params"]], lr=recipe.lr, betas=recipe.betas, fused=True)
         self._parts: list[tuple[torch.optim.Optimizer, float]] = [(adamw, recipe.lr)]
         if hidden:
-            muon = torch.optim.Muon(
-                [self.parameters[k] for k in sorted(hidden)], lr=recipe.muon_lr, weight_decay=recipe.weight_decay,
-                # the rate then means the same as AdamW's, per element (Liu et al. 2025, arXiv:2502.16982)
-                adjust_lr_fn="match_rms_adamw",
-            )  # fmt: skip
+            muon = Muon(
+                [self.parameters[k] for k in sorted(hidden)], lr=recipe.muon_lr, weight_decay=recipe.weight_decay
+            )
             self._parts.append((muon, recipe.muon_lr))
 
     def clip(self) -> Tensor:
@@ -90,6 +96,51 @@ class Optimizer:
 
 
 def _is_hidden_matrix(name: str, parameter: Tensor) -> bool:
-    """Whether Muon may have it: a matrix inside the blocks; embeddings and in- and output layers stay with AdamW."""
-    is_edge = any(word in name for word in ("embed", "proj_out", "proj_in", "norm_out", "modulation", "linear_1.", "table"))
-    return parameter.ndim == 2 and min(parameter.shape) >= 16 and not is_edge
+    """Whether Muon may have it: a matrix or convolution in a numbered block; embeddings, modulations, in- and outputs stay with AdamW."""
+    is_matrix = parameter.ndim >= 2 and min(parameter.flatten(1).shape) >= _SMALLEST
+    return is_matrix and _IN_BLOCK.search(name) is not None and ".norm" not in name
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum whose steps are made orthogonal: every direction of a matrix learns at the same rate.
+
+    Unlike torch's own it also takes convolutions, as matrices (out, in * kernel); without that it could not train the autoencoder.
+    ``lr`` means the same as AdamW's, per element.
+    Source: Jordan et al. 2024, "Muon"; the rate's scale from Liu et al. 2025 (arXiv:2502.16982), equation 4.
+    """
+
+    def __init__(
+        self, params: Iterable[Tensor], *, lr: float, weight_decay: float = 0.0, momentum: float = 0.95
+    ) -> None:
+        super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """One step; parameters without a gradient stay."""
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is None:
+                    continue
+                state = self.state[p]
+                if not state:
+                    state["momentum_buffer"] = torch.zeros_like(p)
+                average = state["momentum_buffer"].lerp_(p.grad, 1 - group["momentum"])
+                matrix = p.grad.lerp(average, group["momentum"]).flatten(1)
+                scale = 0.2 * math.sqrt(max(matrix.shape))
+                p.mul_(1 - group["lr"] * group["weight_decay"])
+                p.add_(orthogonalised(matrix).view_as(p), alpha=-group["lr"] * scale)
+
+
+def orthogonalised(matrix: Float[Tensor, "n m"], steps: int = 5) -> Float[Tensor, "n m"]:
+    """The nearest matrix with all singular values near 1, by a quintic Newton-Schulz iteration in bf16.
+
+    Source: Jordan et al. 2024, "Muon", with its coefficients: values end between 0.7 and 1.2, which is near enough.
+    """
+    a, b, c = 3.4445, -4.7750, 2.0315
+    is_tall = matrix.shape[0] > matrix.shape[1]
+    x = (matrix.T if is_tall else matrix).bfloat16()
+    x = x / (x.norm() + 1e-7)
+    for _ in range(steps):
+        square = x @ x.T
+        x = a * x + (b * square + c * square @ square) @ x
+    return (x.T if is_tall else x).to(matrix.dtype)

@@ -89,11 +89,17 @@ def draw(scenes: Sequence[Scene], shape: VideoShape, device: str) -> Iterator[to
     """The frames (t h w c) uint8 of each scene, in order."""
     for start in range(0, len(scenes), _RENDER_BATCH):
         for rendered in render(scenes[start : start + _RENDER_BATCH], shape, device=device):
+            assert rendered.frames is not None, "frames are asked for"
             yield rendered.frames
 
 
 def run_jobs(
-    work: Callable[[Job], Any], jobs: Sequence[Job], *, workers: int, observer: Observer = ignore_progress, cancel: CancelToken | None = None
+    work: Callable[[Job], Any],
+    jobs: Sequence[Job],
+    *,
+    workers: int,
+    observer: Observer = ignore_progress,
+    cancel: CancelToken | None = None,
 ) -> None:
     """Calls ``work`` (a module's function) on every job, in ``workers`` processes of one thread each, or here. Raises: Cancelled."""
     cancel = cancel or CancelToken()
@@ -133,7 +139,9 @@ def _render_shard(job: _FrameJob) -> None:
     seeds = job.scenes.seeds(job.number)
     scenes = [sample(seed, split=job.scenes.split) for seed in seeds]
     frames = torch.stack([f.cpu() for f in draw(scenes, job.scenes.shape, job.device)])
-    metadata = [{"seed": seed, "fps": job.scenes.shape.fps, "scene": s.to_dict()} for seed, s in zip(seeds, scenes, strict=True)]
+    metadata = [
+        {"seed": seed, "fps": job.scenes.shape.fps, "scene": s.to_dict()} for seed, s in zip(seeds, scenes, strict=True)
+    ]
     writer = ShardWriter(job.path, fingerprint=job.fingerprint, fields=FRAME_FIELDS)
     writer.write(job.number, job.scenes.bucket, tensors={"frames": frames}, metadata=metadata)
 
@@ -146,6 +154,11 @@ def _without_docstrings(source: str) -> str:
     tree = ast.parse(source)
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
-        if isinstance(body, list) and body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
+        if (
+            isinstance(body, list)
+            and body
+            and isinstance(body[0], ast.Expr)
+            and isinstance(body[0].value, ast.Constant)
+        ):
             body[0] = ast.Pass()
     return ast.unparse(tree)

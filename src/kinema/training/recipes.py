@@ -2,29 +2,105 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from kinema.core.errors import InvalidInput
 from kinema.core.geometry import VideoShape
 from kinema.models.autoencoders.config import MINI_VAE
+from kinema.models.text.byte_encoder import MINI_TEXT
+from kinema.models.transformers.config import MINI
 from kinema.training.budget import Budget, LearningRate
+from kinema.training.export import ExportRecipe
+from kinema.training.latents import LatentRecipe
 from kinema.training.loop import LoopRecipe
 from kinema.training.optim import OptimRecipe
 from kinema.training.prepare import SceneRange
+from kinema.training.preview import SheetRecipe
+from kinema.training.transformer import TransformerRecipe
 from kinema.training.vae import VaeRecipe
+from kinema.training.vae_losses import LossWeights
 
+R = TypeVar("R", VaeRecipe, TransformerRecipe)
+BASE = VideoShape(frames=17, height_px=96, width_px=96, fps=8.0)
 SMALL = VideoShape(frames=17, height_px=64, width_px=64, fps=8.0)
 
+VAE_FRAMES = SceneRange(split="train", shape=SMALL, count=2048)
+VAE_VALIDATION = SceneRange(split="validation", shape=SMALL, count=64)
 MINI_VAE_RECIPE = VaeRecipe(
     config=MINI_VAE,
     batch=4,
+    crop_px=48,
+    crop_frames=9,
+    weights=LossWeights(kl=1e-4),
     loop=LoopRecipe(
         budget=Budget(minutes=20),
-        rate=LearningRate(warmup_steps=100, decay=0.6, shape="cosine"),
-        optim=OptimRecipe(lr=2e-3, betas=(0.9, 0.99), weight_decay=0.01, clip_norm=1.0),
+        rate=LearningRate(warmup_steps=100, decay=0.8, shape="cosine"),
+        optim=OptimRecipe(kind="muon", lr=2e-3, muon_lr=6e-3, betas=(0.9, 0.99), weight_decay=0.01, clip_norm=1.0),
         ema_decay=0.998,
         validate_every_minutes=3.0,
         checkpoint_every_minutes=3.0,
+    ),
+)
+
+
+MINI_TRANSFORMER_RECIPE = TransformerRecipe(
+    config=MINI,
+    text=MINI_TEXT,
+    batch_tokens=8_000,
+    loop=LoopRecipe(
+        budget=Budget(minutes=40),
+        rate=LearningRate(warmup_steps=200, decay=0.4, shape="cosine"),
+        optim=OptimRecipe(kind="muon", lr=1e-3, muon_lr=2e-3, betas=(0.9, 0.95), weight_decay=0.01, clip_norm=1.0),
+        ema_decay=0.999,
+        validate_every_minutes=8.0,
+        checkpoint_every_minutes=4.0,
+    ),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageRecipe:
+    """One stage of the transformer: its data and how it is trained. A stage starts from the weights of the one before.
+
+    ``pictures`` are scenes of one frame that are trained on together with the clips; how often is the transformer's ``shares``.
+    """
+
+    train: SceneRange
+    validation: SceneRange
+    transformer: TransformerRecipe
+    pictures: SceneRange | None = None
+
+    @property
+    def sets(self) -> dict[str, SceneRange]:
+        """The stage's scenes by name."""
+        named = {"train": self.train, "validation": self.validation, "pictures": self.pictures}
+        return {name: scenes for name, scenes in named.items() if scenes is not None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shares:
+    """How the minutes of a whole run are spent. Rendering and encoding are not timed but sized: scenes per minute of the run."""
+
+    vae: float = 0.3
+    stages: tuple[float, ...] = (0.3, 0.2)
+    vae_scenes_per_minute: float = 34.0
+    stage_scenes_per_minute: tuple[float, ...] = (50.0, 25.0)
+
+
+MINI_STAGES = (
+    StageRecipe(
+        train=SceneRange(split="train", shape=SMALL, count=6000),
+        validation=SceneRange(split="validation", shape=SMALL, count=128),
+        transformer=MINI_TRANSFORMER_RECIPE,
+    ),
+    StageRecipe(
+        train=SceneRange(split="train", shape=BASE, count=3000, first_seed=1_000_000),
+        validation=SceneRange(split="validation", shape=BASE, count=128),
+        transformer=replace(
+            MINI_TRANSFORMER_RECIPE,
+            loop=replace(MINI_TRANSFORMER_RECIPE.loop, rate=LearningRate(warmup_steps=200, decay=0.7, shape="cosine")),
+        ),
     ),
 )
 
@@ -33,17 +109,27 @@ MINI_VAE_RECIPE = VaeRecipe(
 class MiniRecipe:
     """The whole story of the shipped model: data, autoencoder, then the transformer's stages."""
 
-    vae_frames: SceneRange = SceneRange(split="train", shape=SMALL, count=2048)
-    vae_validation: SceneRange = SceneRange(split="validation", shape=SMALL, count=64)
+    vae_frames: SceneRange = VAE_FRAMES
+    vae_validation: SceneRange = VAE_VALIDATION
     vae: VaeRecipe = MINI_VAE_RECIPE
+    latents: LatentRecipe = field(default_factory=LatentRecipe)
+    stages: tuple[StageRecipe, ...] = MINI_STAGES
+    sheet: SheetRecipe = field(default_factory=SheetRecipe)
+    export: ExportRecipe = field(default_factory=ExportRecipe)
+    shares: Shares = field(default_factory=Shares)
 
-    def with_vae_minutes(self, minutes: float) -> MiniRecipe:
-        """This recipe with another budget for the autoencoder."""
-        return replace(self, vae=replace(self.vae, loop=replace(self.vae.loop, budget=Budget(minutes=minutes))))
+    def within(self, minutes: float) -> MiniRecipe:
+        """This recipe sized for a run of ``minutes`` in all. Raises: InvalidInput."""
+        if not 0 < minutes < float("inf"):
+            raise InvalidInput("budget", minutes, "must be a number of minutes above zero")
+        shares, stages = self.shares, []
+        for stage, share, scenes in zip(self.stages, shares.stages, shares.stage_scenes_per_minute, strict=True):
+            train = replace(stage.train, count=max(stage.train.per_shard, round(scenes * minutes)))
+            stages.append(replace(stage, train=train, transformer=_lasting(stage.transformer, share * minutes)))
+        frames = replace(self.vae_frames, count=max(64, round(shares.vae_scenes_per_minute * minutes)))
+        return replace(self, vae_frames=frames, vae=_lasting(self.vae, shares.vae * minutes), stages=tuple(stages))
 
 
-def checked_minutes(minutes: float) -> float:
-    """``minutes``, if a budget can have them. Raises: InvalidInput."""
-    if not 0 < minutes < float("inf"):
-        raise InvalidInput("budget", minutes, "must be a number of minutes above zero")
-    return minutes
+def _lasting(recipe: R, minutes: float) -> R:
+    """``recipe`` with a budget of ``minutes``."""
+    return replace(recipe, loop=replace(recipe.loop, budget=Budget(minutes=minutes)))

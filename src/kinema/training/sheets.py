@@ -47,7 +47,9 @@ def sheet(clips: Sequence[UInt8[Tensor, "_ _ _ 3"]], *, columns: int = 6, gap_px
 def png(picture: UInt8[Tensor, "h w 3"]) -> bytes:
     """``picture`` as a PNG file. Source: PNG specification, 8-bit truecolour without filters."""
     height, width, _ = picture.shape
-    lines = torch.nn.functional.pad(rearrange(picture.cpu(), "h w c -> h (w c)"), (1, 0))  # filter type 0 before each line
+    lines = torch.nn.functional.pad(
+        rearrange(picture.cpu(), "h w c -> h (w c)"), (1, 0)
+    )  # filter type 0 before each line
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -26,7 +27,7 @@ def autocast(device: torch.device, dtype: Dtype) -> AbstractContextManager[objec
 def median_seconds(call: Callable[[], object], device: torch.device, *, repeats: int = 5, warmups: int = 2) -> float:
     """The median time of ``call`` in seconds, after ``warmups`` discarded calls."""
     times = []
-    for i in range(warmups + repeats):
+    for _ in range(warmups + repeats):
         _synchronize(device)
         start = time.perf_counter()
         call()
@@ -43,7 +44,9 @@ class DtypeChoice:
     seconds: Mapping[str, float]
 
 
-def choose_dtype(step: Callable[[Dtype], object], device: torch.device, *, repeats: int = 3, gain: float = 1.1) -> DtypeChoice:
+def choose_dtype(
+    step: Callable[[Dtype], object], device: torch.device, *, repeats: int = 3, gain: float = 1.1
+) -> DtypeChoice:
     """bfloat16 if a step in it is at least ``gain`` times as fast as in float32, else float32.
 
     ``step`` runs one forward and backward pass under the dtype it is given. Faith won't do: CPUs without bf16 matrix units are
@@ -71,8 +74,25 @@ def count_flops(call: Callable[[], object]) -> int:
     return counter.get_total_flops()
 
 
+def compile_or_not(facts: dict[str, Any], *, use: Callable[[], object], undo: Callable[[], object]) -> None:
+    """Tries ``use`` (a step through a compiled network); if that can't be, calls ``undo`` and says so in ``facts``.
+
+    So a machine without a C++ compiler trains all the same, slower.
+    """
+    try:
+        use()
+    except Exception as e:  # the compiler's own errors have no common type
+        logging.getLogger(__name__).warning("training without torch.compile, which failed: %s", e)
+        facts |= {"compile": False, "compile_error": str(e).splitlines()[0][:200]}
+        undo()
+
+
 def measured_facts(
-    step: Callable[[Dtype], object], device: torch.device, *, wanted: Dtype | Literal["auto"], known: Mapping[str, Any] | None
+    step: Callable[[Dtype], object],
+    device: torch.device,
+    *,
+    wanted: Dtype | Literal["auto"],
+    known: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     """What a run measures before its first step, for its log and its checkpoints: dtype, its timings, and the machine's peak.
 

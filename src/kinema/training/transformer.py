@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from kinema.core.geometry import Bucket, VideoShape
+from kinema.core.geometry import Bucket
 from kinema.core.progress import CancelToken, Observer, ignore_progress
 from kinema.data.load.loader import Batch, Loader, batch_sizes
 from kinema.data.load.seeds import generator
@@ -22,7 +22,7 @@ from kinema.models.transformers.config import VideoTransformerConfig
 from kinema.models.transformers.video import VideoTransformer
 from kinema.training.conditions import ConditionRecipe, TimeRecipe, draw_conditions, masked_loss, scalar_values
 from kinema.training.loop import Loop, LoopRecipe, Outcome, averaged, facts_of_latest
-from kinema.training.speed import Dtype, autocast, count_flops, measured_facts
+from kinema.training.speed import Dtype, autocast, compile_or_not, count_flops, measured_facts
 
 TRANSFORMER, TEXT = "transformer", "text_encoder"
 Weights = Mapping[str, Mapping[str, Tensor]]
@@ -66,22 +66,31 @@ class TransformerTask:
             if start is not None:
                 module.load_state_dict(start[name])
             module.to(self.device)
-        sizes = batch_sizes(list(train.buckets), tokens=recipe.batch_tokens, tokens_of=self._tokens(train))
+        sizes = batch_sizes(train.buckets, tokens=recipe.batch_tokens, tokens_of=self._tokens(train))
         self.loader = Loader(
             train, sizes=sizes, seed=recipe.loop.seed, shares=recipe.shares, pin=self.device.type == "cuda"
         )
         self._network: Callable[..., Tensor] = self.transformer
         self._flops: dict[Bucket, float] = {}
         self.facts = measured_facts(self._try, self.device, wanted=recipe.dtype, known=known)
-        if recipe.compile:
-            self._network = torch.compile(self.transformer, dynamic=False)
+        # a run that is resumed does again what it did before
+        if self.facts.setdefault("compile", recipe.compile):
+            self._compile()
 
     def loss(self, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
         """The loss of one batch: the mean over samples, and that of samples without known frames."""
         return self._loss(batch, self.facts["dtype"])
 
     def velocity(
-        self, latents: Tensor, sigma: Tensor, *, texts: Sequence[str], known: Tensor, known_mask: Tensor, camera: Tensor, scalars: Tensor
+        self,
+        latents: Tensor,
+        sigma: Tensor,
+        *,
+        texts: Sequence[str],
+        known: Tensor,
+        known_mask: Tensor,
+        camera: Tensor,
+        scalars: Tensor,
     ) -> Tensor:
         """The network's velocity in fp32, everything moved to its device."""
         ids, mask = tokenize(texts)
@@ -99,10 +108,13 @@ class TransformerTask:
         recipe = self.recipe
         losses: dict[str, list[Tensor]] = {}
         for bucket, count in self.validation.buckets.items():
-            size = max(1, min(count, self.loader.sizes.get(bucket, 16)))
-            for start in range(0, min(count, recipe.validation_samples) - size + 1, size):
+            limit = min(count, recipe.validation_samples)
+            size = min(limit, self.loader.sizes.get(bucket, limit))
+            for start in range(0, limit - size + 1, size):  # whole batches: another size would be compiled anew
                 for i, level in enumerate(time_bins(recipe.validation_bins)):
-                    losses.setdefault(f"bin{i}", []).append(self._held_out_loss(bucket, range(start, start + size), level))
+                    losses.setdefault(f"bin{i}", []).append(
+                        self._held_out_loss(bucket, range(start, start + size), level)
+                    )
         means = {name: float(torch.cat(values).mean()) for name, values in losses.items()}
         loss = sum(means.values()) / len(means)
         if self.on_validate is not None:
@@ -138,7 +150,9 @@ class TransformerTask:
         tensors, metadata = self.validation.read(bucket, numbers)
         x0 = tensors["latents"].float()
         count, _, frames, height, width = x0.shape
-        noise = torch.stack([torch.randn(x0.shape[1:], generator=generator("held out", str(bucket), n)) for n in numbers])
+        noise = torch.stack(
+            [torch.randn(x0.shape[1:], generator=generator("held out", str(bucket), n)) for n in numbers]
+        )
         sigma = level.expand(count, frames)
         scalars = scalar_values(self.recipe.config.scalar_conditions, bucket, tensors)
         texts = [m["captions"]["en" if n % 2 else "zh"][0] for n, m in zip(numbers, metadata, strict=True)]
@@ -156,6 +170,13 @@ class TransformerTask:
             frames, height, width = shards.read(bucket, [0])[0]["latents"].shape[2:]
             tokens[bucket] = frames * height * width // self.recipe.config.patch_volume + self.recipe.text.num_tokens
         return tokens
+
+    def _compile(self) -> None:
+        def undo() -> None:
+            self._network = self.transformer
+
+        self._network = torch.compile(self.transformer, dynamic=False)
+        compile_or_not(self.facts, use=lambda: self._try(self.facts["dtype"]), undo=undo)
 
     def _try(self, dtype: Dtype) -> None:
         """One forward and backward pass that leaves no trace."""
@@ -177,7 +198,7 @@ class TransformerTask:
         return flops
 
 
-def train_transformer(
+def train_transformer(  # noqa: PLR0913 - what, from what, where, and who watches
     recipe: TransformerRecipe, train: ShardSet, *, validation: ShardSet, folder: Path, device: str = "cpu",
     start: Weights | None = None, on_validate: Callable[[int, TransformerTask], None] | None = None,
     observer: Observer = ignore_progress, cancel: CancelToken | None = None,
@@ -212,8 +233,3 @@ def identity_of(recipe: TransformerRecipe, train: ShardSet) -> dict[str, Any]:
         "compile": recipe.compile,
         "data": train.fingerprint,
     }
-
-
-def pixel_shape(bucket: Bucket, fps: float) -> VideoShape:
-    """The clip of a bucket."""
-    return VideoShape(frames=bucket.frames, height_px=bucket.height_px, width_px=bucket.width_px, fps=fps)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -14,6 +14,7 @@ from kinema.core.errors import InvalidInput, storage_errors
 from kinema.data.load.shards import write_atomically
 from kinema.models.autoencoders.config import VideoAutoencoderConfig
 from kinema.models.autoencoders.video import VideoAutoencoder
+from kinema.weights.build import read_config
 
 CONFIG, WEIGHTS = "config.json", "diffusion_pytorch_model.safetensors"
 
@@ -30,12 +31,10 @@ def save_vae(model: VideoAutoencoder, folder: Path) -> None:
 def load_vae(folder: Path, *, device: str = "cpu") -> VideoAutoencoder:
     """The autoencoder that `save_vae` wrote, for inference. Raises: InvalidInput."""
     try:
-        data = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        known = {f.name for f in fields(VideoAutoencoderConfig)}
-        values = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items() if k in known}
-        model = VideoAutoencoder(VideoAutoencoderConfig(**values))
+        config = read_config(VideoAutoencoderConfig, json.loads((folder / CONFIG).read_text(encoding="utf-8")), "vae")
+        model = VideoAutoencoder(config)
         model.load_state_dict(load_file(folder / WEIGHTS))
-    except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as e:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as e:
         raise InvalidInput(str(folder), "autoencoder", f"can't be read: {e}") from e
     return model.to(device).eval().requires_grad_(False)
 

@@ -47,7 +47,7 @@ def reconstruction(
     return total, parts
 
 
-def charbonnier(error: Float[Tensor, "..."], epsilon: float = 1e-2) -> Float[Tensor, ""]:
+def charbonnier(error: Float[Tensor, ...], epsilon: float = 1e-2) -> Float[Tensor, ""]:
     """The mean of sqrt(e^2 + eps^2) - eps: L1 with a smooth bottom. Source: Charbonnier et al. 1994."""
     return (error.square() + epsilon**2).sqrt().mean() - epsilon
 

@@ -57,7 +57,9 @@ def _weight_map(index: Path) -> dict[str, str]:
     for name, file in files.items():
         # an index must not reach outside its own folder
         if not isinstance(file, str) or Path(file).name != file or not file.endswith(".safetensors"):
-            raise WeightsError(index.parent.name, index, f"maps {name} to {file!r}, which is no safetensors file beside it")
+            raise WeightsError(
+                index.parent.name, index, f"maps {name} to {file!r}, which is no safetensors file beside it"
+            )
     return files
 
 

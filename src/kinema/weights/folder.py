@@ -99,7 +99,9 @@ def _open(path: Path, name: str) -> ModelFolder:
             continue
         is_pair = isinstance(value, list) and len(value) == 2 and all(isinstance(v, str) for v in value)
         if not is_pair or os.path.basename(key) != key or key in ("", ".", ".."):
-            raise WeightsError("model_index.json", f"{key}: {value}", "must map a component's folder to [library, class]")
+            raise WeightsError(
+                "model_index.json", f"{key}: {value}", "must map a component's folder to [library, class]"
+            )
         components[key] = (value[0], value[1])
     return ModelFolder(path=path, name=name, card=ModelCard.read(path / "card.json"), components=components)
 

@@ -92,7 +92,9 @@ def read_shapes(files: Sequence[Path]) -> dict[str, tuple[tuple[int, ...], Path]
     if index is not None:
         wrong = [n for n, file in index.items() if n not in found or found[n][1].name != file]
         if wrong:
-            raise WeightsError(files[0].parent.name, files[0].parent, f"tensors not where the index says: {_list(wrong)}")
+            raise WeightsError(
+                files[0].parent.name, files[0].parent, f"tensors not where the index says: {_list(wrong)}"
+            )
     return found
 
 

@@ -32,7 +32,9 @@ def fit_latent_rgb(latents: Float[Tensor, "b c t h w"], pictures: Float[Tensor, 
 def latent_rgb(latents: Float[Tensor, "b c t h w"], rows: Sequence[Sequence[float]]) -> UInt8[Tensor, "b t h w 3"]:
     """Small frames, one per latent frame and pixel per latent cell. Raises: InvalidInput if ``rows`` is for other latents."""
     if len(rows) != latents.shape[1] + 1:
-        raise InvalidInput(KEY, f"{len(rows)} rows", f"must be one per latent channel and one more: {latents.shape[1] + 1}")
+        raise InvalidInput(
+            KEY, f"{len(rows)} rows", f"must be one per latent channel and one more: {latents.shape[1] + 1}"
+        )
     pixels = _with_constant(latents) @ torch.tensor(rows, dtype=torch.float32, device=latents.device)
     pixels = ((pixels + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
     b, _, t, h, w = latents.shape

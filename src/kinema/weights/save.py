@@ -111,7 +111,9 @@ def _tensors_of(component: str, module: nn.Module, dtype: torch.dtype) -> dict[s
         tensors[name] = tensor.to(dtype).contiguous() if tensor.is_floating_point() else tensor.contiguous()
     bad = [n for n, t in tensors.items() if t.is_floating_point() and not bool(torch.isfinite(t).all())]
     if bad:
-        raise WeightsError(component, f"{len(bad)} tensors", f"NaN or infinity, so nothing was written: {', '.join(bad[:8])}")
+        raise WeightsError(
+            component, f"{len(bad)} tensors", f"NaN or infinity, so nothing was written: {', '.join(bad[:8])}"
+        )
     return tensors
 
 
@@ -126,7 +128,9 @@ def _write_tensors(folder: Path, tensors: Mapping[str, Tensor], shard_bytes: int
         _write_shard(folder / file, shard)
     weight_map = {tensor: file for file, shard in zip(names, shards, strict=True) for tensor in shard}
     total = sum(t.nbytes for t in tensors.values())
-    _write_json(folder / f"{stem}.safetensors.index.json", {"metadata": {"total_size": total}, "weight_map": weight_map})
+    _write_json(
+        folder / f"{stem}.safetensors.index.json", {"metadata": {"total_size": total}, "weight_map": weight_map}
+    )
 
 
 def _write_shard(path: Path, tensors: Mapping[str, Tensor]) -> None:

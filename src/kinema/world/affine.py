@@ -42,7 +42,7 @@ def rotate(axis: str, angle: Number) -> Float[Tensor, "*n 3 4"]:
     return _matrix([[c, -s, 0.0, 0.0], [s, c, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]])
 
 
-def compose(*maps: Float[Tensor, "*n 3 4"]) -> Float[Tensor, "*n 3 4"]:
+def compose(*maps: Float[Tensor, "... 3 4"]) -> Float[Tensor, "*n 3 4"]:
     """The map that applies the last of ``maps`` first."""
     out = maps[0]
     for b in maps[1:]:

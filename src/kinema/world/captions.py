@@ -143,10 +143,8 @@ def _short_zh(scene: Scene, random: Random) -> str:
 
 
 def _doing_zh(action: str, verb: str) -> str:
-    """``verb`` as going on: standing needs no mark, falling and verbs in -zhe take zheng, the others zai."""
-    if action == "stand":
-        return verb
-    return ("正" if action == "fall" or verb.endswith("着") else "在") + verb
+    """``verb`` as going on: what stands, falls or ends in -zhe needs no mark for it."""
+    return verb if action in ("stand", "fall") or verb.endswith("着") else "在" + verb
 
 
 def _dense(scene: Scene, language: str, random: Random) -> str:

@@ -1,4 +1,4 @@
-"""What happens in a clip and when: contacts with the ground, from the motion's own formulas. Standard library only."""
+"""What happens in a clip and when: contacts with the ground, from the motion's own formulas."""
 
 from __future__ import annotations
 

@@ -28,6 +28,7 @@ TURN_S = 0.35
 SPIN_S = 2.0
 PLAY_S = 1.5
 PLAY_HOP_HEIGHT = 0.26
+PLAY_SWAY = 0.34
 NUM_BOUNCES = 6
 STRIDE = 0.55
 SQUASH_S = 0.06  # from an impact to its flattest
@@ -141,7 +142,7 @@ def _room(scene: Scene) -> float:
         return 0.78
     # Against a panning camera the subject crosses the picture at the sum of both speeds.
     against = scene.camera == ("pan_left" if scene.subject.direction == "right" else "pan_right")
-    return 0.65 if against else 1.0
+    return 0.5 if against else 1.0
 
 
 def _triangle(u: Tensor) -> Tensor:
@@ -178,7 +179,7 @@ def _play(t: Tensor, sign: float, scene: Scene) -> dict[str, Tensor]:
     hop = torch.cos(beat).abs()
     y = PLAY_HOP_HEIGHT * hop
     return {
-        "x": sign * 0.34 * side,
+        "x": sign * PLAY_SWAY * (0.65 if scene.camera.startswith(("pan", "zoom")) else 1.0) * side,
         "y": y,
         "roll": -sign * 0.26 * side,
         "yaw": _start_yaw(scene) + 0.35 * torch.cos(beat),

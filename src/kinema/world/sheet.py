@@ -12,8 +12,8 @@ from kinema.core.errors import InvalidInput
 
 
 def contact_sheet(
-    clips: Sequence[UInt8[Tensor, "t h w c"]], *, columns: int = 6, gap_px: int = 2, background: int = 24
-) -> UInt8[Tensor, "h w c"]:
+    clips: Sequence[UInt8[Tensor, "_t _h _w 3"]], *, columns: int = 6, gap_px: int = 2, background: int = 24
+) -> UInt8[Tensor, "h w 3"]:
     """One picture (h w c): a row a clip, ``columns`` frames of it evenly spread from first to last.
 
     Raises: InvalidInput without clips, or with clips of several frame sizes.

@@ -26,9 +26,9 @@ class Solid:
     """
 
     shape: str
-    matrix: Float[Tensor, "n 3 4"]
-    colour: Float[Tensor, "n 3"] | Colour
-    accent: Float[Tensor, "n 3"] | Colour = (1.0, 1.0, 1.0)
+    matrix: Float[Tensor, "*n 3 4"]
+    colour: Float[Tensor, "m 3"] | Colour
+    accent: Float[Tensor, "m 3"] | Colour = (1.0, 1.0, 1.0)
     pattern: str = PLAIN
     casts: bool = True
 

@@ -31,7 +31,7 @@ COLOURS: Words = {
 
 PLACES: Words = {
     "park": {
-        "en": ("in the park", "in a park", "on the grass", "on a green lawn"),
+        "en": ("in the park", "in a park", "on the grass", "on a lawn"),
         "zh": ("公园里", "草地上", "公园的草坪上"),
     },
     "beach": {
@@ -189,6 +189,7 @@ def vocabulary() -> dict[str, dict[str, list[str]]]:
     out = {
         name: {value: [*words["en"], *words["zh"]] for value, words in table.items()} for name, table in tables.items()
     }
+    out["clothes"] = {"shirt": ["shirt", "穿", "衣服"]}  # a person's colour is its shirt's
     out["action"] = {}
     for action, kinds in VERBS.items():
         english = [form for options in kinds.values() for verb in options for form in verb]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -35,9 +35,9 @@ class Batch:
         return len(self.numbers)
 
 
-def batch_sizes(buckets: Sequence[Bucket], *, tokens: int, tokens_of: Mapping[Bucket, int]) -> dict[Bucket, int]:
-    """Batch size per bucket so that a batch holds about ``tokens`` tokens, and at least one sample."""
-    return {b: max(1, round(tokens / tokens_of[b])) for b in buckets}
+def batch_sizes(counts: Mapping[Bucket, int], *, tokens: int, tokens_of: Mapping[Bucket, int]) -> dict[Bucket, int]:
+    """Batch size per bucket so that a batch holds about ``tokens`` tokens; at least one sample, and not more than there are."""
+    return {b: min(count, max(1, round(tokens / tokens_of[b]))) for b, count in counts.items()}
 
 
 class Loader:
@@ -49,14 +49,22 @@ class Loader:
     """
 
     def __init__(
-        self, shards: ShardSet, *, sizes: Mapping[Bucket, int], seed: int, shares: Mapping[Bucket, float] | None = None, pin: bool = False
+        self,
+        shards: ShardSet,
+        *,
+        sizes: Mapping[Bucket, int],
+        seed: int,
+        shares: Mapping[Bucket, float] | None = None,
+        pin: bool = False,
     ) -> None:
         self.shards, self.seed, self.pin = shards, seed, pin
         self.sizes = {b: sizes[b] for b in sorted(sizes)}
         counts = shards.buckets
         for bucket, size in self.sizes.items():
             if not 1 <= size <= counts.get(bucket, 0):
-                raise InvalidInput("batch size", size, f"bucket {bucket} has {counts.get(bucket, 0)} samples in {shards.path}")
+                raise InvalidInput(
+                    "batch size", size, f"bucket {bucket} has {counts.get(bucket, 0)} samples in {shards.path}"
+                )
         if not self.sizes:
             raise InvalidInput("sizes", sizes, "name at least one bucket")
         weights = {b: (shares[b] if shares else counts[b] / n) for b, n in self.sizes.items()}
@@ -75,11 +83,9 @@ class Loader:
         if self.pin:
             tensors = {k: v.pin_memory() for k, v in tensors.items()}
         seeds = tuple(derive_seed(self.seed, "sample", step, i) for i in range(size))
-        return Batch(
-            step=step, bucket=bucket, numbers=tuple(numbers), tensors=tensors, metadata=metadata, seeds=seeds
-        )
+        return Batch(step=step, bucket=bucket, numbers=tuple(numbers), tensors=tensors, metadata=metadata, seeds=seeds)
 
-    def from_step(self, step: int, *, ahead: int = 2) -> Iterator[Batch]:
+    def from_step(self, step: int, *, ahead: int = 2) -> Generator[Batch, None, None]:
         """Batches ``step``, ``step`` + 1, ... without end, ``ahead`` of them loaded by a background thread."""
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="loader") as pool:
             waiting = [pool.submit(self.batch, step + i) for i in range(ahead)]

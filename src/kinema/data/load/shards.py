@@ -21,7 +21,7 @@ import os
 import threading
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -110,7 +110,9 @@ class ShardWriter:
                 for key, value in header.items():
                     if found.get(key) != value:
                         raise InvalidInput(
-                            str(known), found.get(key), f"is another set's {key} (this one's is {value}); choose another folder"
+                            str(known),
+                            found.get(key),
+                            f"is another set's {key} (this one's is {value}); choose another folder",
                         )
         if not (self.path / "index.json").exists():
             write_atomically(begun, json.dumps(header).encode())
@@ -126,10 +128,14 @@ class ShardWriter:
             return any(s["name"] == _name(number) for s in _read_json(self.path / "index.json")["shards"])
         return (self.path / f"{_name(number)}.json").exists()
 
-    def write(self, number: int, bucket: Bucket, *, tensors: Mapping[str, Tensor], metadata: Sequence[Mapping[str, Any]]) -> None:
+    def write(
+        self, number: int, bucket: Bucket, *, tensors: Mapping[str, Tensor], metadata: Sequence[Mapping[str, Any]]
+    ) -> None:
         """Writes shard ``number``: ``tensors`` has one stack per field, ``metadata`` one JSON-ready dict per sample."""
         if set(tensors) != set(self.fields):
-            raise InvalidInput("tensors", sorted(tensors), f"must be the set's fields: {', '.join(sorted(self.fields))}")
+            raise InvalidInput(
+                "tensors", sorted(tensors), f"must be the set's fields: {', '.join(sorted(self.fields))}"
+            )
         if not metadata:
             raise InvalidInput("metadata", len(metadata), "a shard has at least one sample")
         for name, spec in self.fields.items():
@@ -211,9 +217,7 @@ class ShardSet:
         if bucket not in self._ends:
             raise InvalidInput("bucket", bucket, f"must be {choices(self.buckets)}")
         places = [self._place(bucket, n) for n in numbers]
-        tensors = {
-            name: torch.stack([self._map(shard)[0][name][row] for shard, row in places]) for name in self.fields
-        }
+        tensors = {name: torch.stack([self._map(shard)[0][name][row] for shard, row in places]) for name in self.fields}
         return tensors, [json.loads(self._map(shard)[1][row]) for shard, row in places]
 
     def _place(self, bucket: Bucket, number: int) -> tuple[Shard, int]:
@@ -242,6 +246,19 @@ class ShardSet:
         if len(lines) != shard.count:
             raise InvalidInput(str(self.path / f"{shard.name}.jsonl"), len(lines), f"lines; {shard.count} were written")
         return tensors, lines
+
+
+def join(sets: Sequence[ShardSet]) -> ShardSet:
+    """All samples of ``sets``, which must have the same fields: say, clips and pictures. Raises: InvalidInput."""
+    for other in sets[1:]:
+        if other.fields != sets[0].fields:
+            raise InvalidInput(str(other.path), sorted(other.fields), f"has other fields than {sets[0].path}")
+    # an absolute name stays what it is when it is put after a folder's
+    shards = [replace(s, name=str(one.path.absolute() / s.name)) for one in sets for s in one.shards]
+    digest = hashlib.sha256("\n".join(one.fingerprint for one in sets).encode()).hexdigest()
+    return (
+        sets[0] if len(sets) == 1 else ShardSet(sets[0].path, fingerprint=digest, fields=sets[0].fields, shards=shards)
+    )
 
 
 def write_atomically(path: Path, data: bytes) -> None:

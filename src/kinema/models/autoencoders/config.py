@@ -24,6 +24,8 @@ class VideoAutoencoderConfig:
         time_compression, space_compression: powers of two. Space is halved after the first levels, time after the last.
         patch_px: pixels are folded into channels by this factor before the first convolution (1: not).
         norm: "group" spans time, as published, so a stream can't be exact; "rms" is per pixel.
+        norm_out: whether a norm and SiLU come before the last convolution, as published. Without them, and with
+            "shuffle", a linear path leads from pixels to latents and back, and the first hour of training gets further.
         conv: "full" 3D kernels, or "factorised" into 2D and 1D ones.
         temporal_convs: how many of the two convolutions of a residual block mix time, if factorised.
         resample: "conv" strides and repeats pixels, as published; "shuffle" folds space and time into channels, with a
@@ -44,6 +46,7 @@ class VideoAutoencoderConfig:
     patch_px: int = 1
     norm: str = "group"
     norm_num_groups: int = 32
+    norm_out: bool = True
     conv: str = "full"
     temporal_convs: int = 2
     resample: str = "conv"
@@ -180,6 +183,7 @@ MINI_VAE = VideoAutoencoderConfig(
     decoder_layers_per_block=(2, 3, 0),
     patch_px=2,
     norm="rms",
+    norm_out=False,
     conv="factorised",
     temporal_convs=1,
     resample="shuffle",

@@ -12,6 +12,8 @@ from kinema.models.layers.causal_conv import FactorisedConv3d
 
 # Branches start small beside their shortcuts, so that the untrained network is close to its shortcuts alone.
 BRANCH_GAIN = 0.3
+# A standard deviation of e^-2 about the mean: at 1 the noise would drown what the first steps have to learn.
+INITIAL_LOGVAR = -4.0
 
 
 @torch.no_grad()
@@ -31,6 +33,8 @@ def init_autoencoder(model: nn.Module, generator: torch.Generator) -> None:
         for module in conv.modules():
             if isinstance(module, (nn.Conv2d, nn.Conv3d)):
                 module.weight.mul_(gain)
+    bias = model.get_parameter("quant_conv.bias")
+    bias[bias.shape[0] // 2 :] = INITIAL_LOGVAR
     for module in model.modules():
         if isinstance(module, FactorisedConv3d) and module.temporal is not None:
             weight = module.temporal.weight

@@ -160,7 +160,7 @@ class Encoder(nn.Module):
         self.conv_in = make_conv(config, config.in_channels * config.patch_px**2, widths[0], temporal=False)
         self.down_blocks = nn.ModuleList(DownBlock(config, i) for i in range(config.num_levels))
         self.mid_block = MidBlock(config, widths[-1])
-        self.conv_norm_out = make_norm(config, widths[-1])
+        self.conv_norm_out = make_norm(config, widths[-1]) if config.norm_out else None
         self.conv_out = make_conv(config, widths[-1], 2 * config.latent_channels, temporal=False)
 
     def forward(self, video: Video, stream: Stream | None = None) -> Video:
@@ -172,7 +172,9 @@ class Encoder(nn.Module):
         for block in self.down_blocks:
             x = block(x, stream)
         x = self.mid_block(x, stream)
-        return self.conv_out(F.silu(self.conv_norm_out(x)), stream)
+        if self.conv_norm_out is not None:
+            x = F.silu(self.conv_norm_out(x))
+        return self.conv_out(x, stream)
 
 
 class Decoder(nn.Module):
@@ -185,7 +187,7 @@ class Decoder(nn.Module):
         self.conv_in = make_conv(config, config.latent_channels, widths[-1], temporal=False)
         self.mid_block = MidBlock(config, widths[-1])
         self.up_blocks = nn.ModuleList(UpBlock(config, i) for i in reversed(range(config.num_levels)))
-        self.conv_norm_out = make_norm(config, widths[0])
+        self.conv_norm_out = make_norm(config, widths[0]) if config.norm_out else None
         self.conv_out = make_conv(config, widths[0], config.out_channels * config.patch_px**2, temporal=False)
 
     def forward(self, latents: Video, stream: Stream | None = None) -> Video:
@@ -195,7 +197,9 @@ class Decoder(nn.Module):
         x = self.mid_block(x, stream)
         for block in self.up_blocks:
             x = block(x, stream)
-        x = self.conv_out(F.silu(self.conv_norm_out(x)), stream)
+        if self.conv_norm_out is not None:
+            x = F.silu(self.conv_norm_out(x))
+        x = self.conv_out(x, stream)
         p = self.patch_px
         return rearrange(x, "b (p q c) t h w -> b c t (h p) (w q)", p=p, q=p).contiguous()
 

@@ -56,7 +56,9 @@ class ByteTextEncoderConfig:
         if LENGTH_STEP % self.merge:
             raise InvalidInput("merge", self.merge, f"must divide {LENGTH_STEP}")
         if self.kernel <= self.merge:
-            raise InvalidInput("kernel", self.kernel, f"must be greater than merge = {self.merge}, so that neighbours overlap")
+            raise InvalidInput(
+                "kernel", self.kernel, f"must be greater than merge = {self.merge}, so that neighbours overlap"
+            )
 
     @property
     def head_dim(self) -> int:
@@ -127,7 +129,9 @@ class ByteTextEncoder(nn.Module):
         Raises: InvalidInput for a length that isn't a multiple of ``merge``.
         """
         if ids.shape[1] % self.config.merge:
-            raise InvalidInput("ids", tuple(ids.shape), f"the length must be a multiple of {self.config.merge}; see tokenize")
+            raise InvalidInput(
+                "ids", tuple(ids.shape), f"the length must be a multiple of {self.config.merge}; see tokenize"
+            )
         x = self._merged(ids, mask)
         keys = mask[:, :: self.config.merge]
         rope = rope_table((x.shape[1],), (self.config.head_dim,), theta=self.config.rope_theta, device=x.device)

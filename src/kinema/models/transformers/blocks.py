@@ -41,7 +41,9 @@ class SelfAttention(nn.Module):
 
     def forward(self, x: Tokens, mask: KeyMask, rope: Table | None) -> Tokens:
         """What every token gathers from those that ``mask`` leaves."""
-        q, k, v = (rearrange(to(x), "b n (h d) -> b n h d", h=self.num_heads) for to in (self.to_q, self.to_k, self.to_v))
+        q, k, v = (
+            rearrange(to(x), "b n (h d) -> b n h d", h=self.num_heads) for to in (self.to_q, self.to_k, self.to_v)
+        )
         if self.norm_q is not None and self.norm_k is not None:
             q, k = self.norm_q(q), self.norm_k(k)
         if rope is not None:
@@ -115,7 +117,9 @@ class DualBlock(nn.Module):
     ) -> tuple[Tokens, Tokens]:
         """(video, text) after the block."""
         shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = self.norm1(signals[0])
-        text_shift, text_scale, text_gate, text_mlp_shift, text_mlp_scale, text_mlp_gate = self.norm1_context(signals[1])
+        text_shift, text_scale, text_gate, text_mlp_shift, text_mlp_scale, text_mlp_gate = self.norm1_context(
+            signals[1]
+        )
 
         attended, text_attended = self.attn(
             modulate(layer_norm(video), shift, scale), modulate(layer_norm(text), text_shift, text_scale), mask, rope
@@ -124,7 +128,9 @@ class DualBlock(nn.Module):
         text = add_gated(text, text_gate, text_attended)
 
         video = add_gated(video, mlp_gate, self.ff(modulate(layer_norm(video), mlp_shift, mlp_scale)))
-        text = add_gated(text, text_mlp_gate, self.ff_context(modulate(layer_norm(text), text_mlp_shift, text_mlp_scale)))
+        text = add_gated(
+            text, text_mlp_gate, self.ff_context(modulate(layer_norm(text), text_mlp_shift, text_mlp_scale))
+        )
         return video, text
 
 
@@ -147,7 +153,9 @@ class SingleBlock(nn.Module):
     ) -> tuple[Tokens, Tokens]:
         """(video, text) after the block."""
         (shift, scale, gate), (text_shift, text_scale, text_gate) = self.norm(signals[0]), self.norm(signals[1])
-        x = torch.cat([modulate(layer_norm(video), shift, scale), modulate(layer_norm(text), text_shift, text_scale)], dim=1)
+        x = torch.cat(
+            [modulate(layer_norm(video), shift, scale), modulate(layer_norm(text), text_shift, text_scale)], dim=1
+        )
         hidden = F.gelu(self.proj_mlp(x), approximate="tanh")
         update = self.proj_out(torch.cat([self.attn(x, mask, rope), hidden], dim=-1))
         num_video = video.shape[1]

@@ -1,6 +1,6 @@
 """From conditions to embeddings: noise level, guidance, pooled text, camera and numbers; and the text's way to the width.
 
-Legend: b batch, t latent frames, g groups of tokens with their own modulation (1 or t), n text tokens, d width,
+Legend: b batch, t latent frames, g noise levels and u embeddings (1 or t), n text tokens, d width,
 k camera numbers, s scalars. Noise levels and guidance enter their sinusoids times 1000, as in published weights.
 """
 
@@ -63,11 +63,13 @@ class ConditionEmbedding(nn.Module):
         guidance: Float[Tensor, " b"] | None,
         camera: Float[Tensor, "b t k"] | None,
         scalars: Float[Tensor, "b s"] | None,
-    ) -> tuple[Float[Tensor, "b g d"], Float[Tensor, "b 1 d"], Float[Tensor, "b 1 d"]]:
-        """(video, text, clean): of the video's groups, of the text, and of a video frame without noise or guidance."""
+    ) -> tuple[Float[Tensor, "b u d"], Float[Tensor, "b 1 d"], Float[Tensor, "b 1 d"]]:
+        """(video, text, clean): of the video or its frames, of the text, and of a video frame without noise or guidance."""
         common = self.text_embedder(pooled)
         for i, embedder in enumerate(self.scalar_embedders.values()):
-            common = common + embedder(pooled.new_full(pooled.shape[:1], torch.nan) if scalars is None else scalars[:, i])
+            common = common + embedder(
+                pooled.new_full(pooled.shape[:1], torch.nan) if scalars is None else scalars[:, i]
+            )
         clean = common = common[:, None]
         if self.guidance_embedder is not None and guidance is not None:
             common = common + self.guidance_embedder(sinusoid(1000 * guidance.float(), TIME_DIM))[:, None]

@@ -63,7 +63,9 @@ class VideoTransformerConfig:
             if getattr(self, field) < 0:
                 raise InvalidInput(field, getattr(self, field), "must be at least 0")
         if self.image_condition_type not in IMAGE_CONDITIONS:
-            raise InvalidInput("image_condition_type", self.image_condition_type, f"must be {choices(IMAGE_CONDITIONS)}")
+            raise InvalidInput(
+                "image_condition_type", self.image_condition_type, f"must be {choices(IMAGE_CONDITIONS)}"
+            )
         if sum(self.rope_axes_dim) != self.attention_head_dim or any(d % 2 or d < 0 for d in self.rope_axes_dim):
             rule = f"must be three even numbers whose sum is attention_head_dim = {self.attention_head_dim}"
             raise InvalidInput("rope_axes_dim", self.rope_axes_dim, rule)

@@ -66,7 +66,10 @@ class VideoTransformer(nn.Module):
             [DualBlock(width, heads, config.mlp_width, shared_modulation=shared) for _ in range(config.num_layers)]
         )
         self.single_transformer_blocks = nn.ModuleList(
-            [SingleBlock(width, heads, config.mlp_width, shared_modulation=shared) for _ in range(config.num_single_layers)]
+            [
+                SingleBlock(width, heads, config.mlp_width, shared_modulation=shared)
+                for _ in range(config.num_single_layers)
+            ]
         )
         self.norm_out = Modulation(width, 2, shared=False)
         self.proj_out = nn.Linear(width, config.patch_volume * config.out_channels)
@@ -103,12 +106,18 @@ class VideoTransformer(nn.Module):
         """
         self._check(latents, guidance, known, camera, scalars)
         if (known is None) != (known_mask is None):
-            raise InvalidInput("known_mask", None if known_mask is None else tuple(known_mask.shape), "goes together with known")
+            raise InvalidInput(
+                "known_mask", None if known_mask is None else tuple(known_mask.shape), "goes together with known"
+            )
         _, _, frames, height, width = latents.shape
         pt, ph, pw = self.config.patch
         grid = (frames // pt, height // ph, width // pw)
         rope = rope_table(
-            grid, self.config.rope_axes_dim, theta=self.config.rope_theta, num_unrotated=text.shape[1], device=latents.device
+            grid,
+            self.config.rope_axes_dim,
+            theta=self.config.rope_theta,
+            num_unrotated=text.shape[1],
+            device=latents.device,
         )
         levels = sigma[:, None] if sigma.ndim == 1 else sigma.unflatten(1, (-1, pt)).amax(dim=2)
         cameras = None if camera is None else camera.unflatten(1, (-1, pt)).mean(dim=2)
@@ -155,7 +164,12 @@ class VideoTransformer(nn.Module):
         return torch.cat([latents, known.to(latents.dtype), known_mask.to(latents.dtype)], dim=1)
 
     def _check(
-        self, latents: Tensor, guidance: Tensor | None, known: Tensor | None, camera: Tensor | None, scalars: Tensor | None
+        self,
+        latents: Tensor,
+        guidance: Tensor | None,
+        known: Tensor | None,
+        camera: Tensor | None,
+        scalars: Tensor | None,
     ) -> None:
         """Raises: InvalidInput. What would otherwise be ignored in silence or fail deep inside."""
         config = self.config
@@ -163,7 +177,9 @@ class VideoTransformer(nn.Module):
             raise InvalidInput("latents", tuple(latents.shape), f"must have {config.in_channels} channels")
         for size, patch in zip(latents.shape[2:], config.patch, strict=True):
             if size % patch or not size:
-                raise InvalidInput("latents", tuple(latents.shape), f"(t, h, w) must be multiples of the patch {config.patch}")
+                raise InvalidInput(
+                    "latents", tuple(latents.shape), f"(t, h, w) must be multiples of the patch {config.patch}"
+                )
         if (guidance is not None) != config.guidance_embeds:
             needs = "needs" if config.guidance_embeds else "has no"
             raise InvalidInput("guidance", guidance, f"this model {needs} guidance input")
@@ -173,7 +189,9 @@ class VideoTransformer(nn.Module):
             ("scalars", scalars, len(config.scalar_conditions), 1),
         ):
             if value is not None and value.shape[axis] != wanted:
-                raise InvalidInput(field, tuple(value.shape), f"must have {wanted} in axis {axis}; 0: this model has no such input")
+                raise InvalidInput(
+                    field, tuple(value.shape), f"must have {wanted} in axis {axis}; 0: this model has no such input"
+                )
 
 
 def _mask_if_needed(text_mask: Tensor | None) -> Tensor | None:

@@ -1,0 +1,36 @@
+"""What an order would take, told without making anything."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any, Protocol
+
+from kinema.app.clips import Order
+from kinema.core.plan import Estimate, RunPlan
+from kinema.core.request import GenerationRequest
+
+
+class Planner(Protocol):
+    """The part of an engine that plans."""
+
+    def plan(self, request: GenerationRequest) -> RunPlan:
+        """How ``request`` would be run here."""
+        ...
+
+    def estimate(self, request: GenerationRequest, *, plan: RunPlan | None = None) -> Estimate:
+        """What ``request`` would cost."""
+        ...
+
+
+def plan_of(order: Order, engine: Planner) -> dict[str, Any]:
+    """The plan and cost of one clip of ``order``, JSON-ready, and the clips' files and seeds."""
+    request = order.requests[0]
+    plan = engine.plan(request)
+    return {
+        "model": {"name": order.card.name, "version": order.card.version},
+        "request": request.to_dict(),
+        "shape": asdict(order.shape),
+        "plan": plan.to_dict(),
+        "estimate": engine.estimate(request, plan=plan).to_dict(),
+        "clips": [{"path": str(p), "seed": r.seed} for p, r in zip(order.paths, order.requests, strict=True)],
+    }

@@ -1,0 +1,274 @@
+"""`Engine`: requests to clips with one model, which stays in memory between them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kinema.core.card import ModelCard
+from kinema.core.errors import InvalidInput, choices
+from kinema.core.geometry import VideoShape
+from kinema.core.media_ref import MediaRef
+from kinema.core.plan import DTYPES, Estimate, RunPlan, estimate
+from kinema.core.progress import CancelToken, Observer, ignore_progress
+from kinema.core.protocols import MediaReader
+from kinema.core.request import GenerationRequest
+from kinema.engine.choose import DtypeChoice, cache_file, choose_dtypes, current_isa, known_choice
+from kinema.engine.machine import num_cores
+from kinema.engine.resolve import ResolvedRequest, check_plan, default_plan, resolve
+from kinema.weights.folder import ModelFolder, open_model
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from kinema.engine.clip import Clip
+    from kinema.engine.clock import RunClock
+    from kinema.engine.components import Components
+    from kinema.engine.run import Run
+    from kinema.engine.state import GenerationState
+
+DEVICES = ("cpu", "cuda")
+
+
+class Engine:
+    """The model of a shipped name or in a folder. Making one reads the card alone; the first clip loads the weights.
+
+    Args:
+        model: a shipped model's name or a model folder.
+        threads: CPU threads; the machine's cores if not given.
+        dtype, vae_dtype: of the networks; without them the faster ones by measurement (see `kinema.engine.choose`), kept in
+            ``cache`` so that they stay the same. A ``dtype`` alone holds for both.
+        device: ``"cpu"`` unless asked otherwise: what a clip looks like shouldn't depend on whether a GPU is there.
+        compile: compiles the transformer's blocks: slower to start, faster for many clips.
+        read_picture: reads keyframes; local files if not given.
+
+    Raises: InvalidInput for an unknown model or setting.
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] = "kinema-mini",
+        *,
+        threads: int | None = None,
+        dtype: str | None = None,
+        vae_dtype: str | None = None,
+        device: str = "cpu",
+        compile: bool = False,
+        read_picture: MediaReader | None = None,
+        cache: Path | None = None,
+    ) -> None:
+        self.folder: ModelFolder = open_model(model)
+        for name, value, known in (
+            ("dtype", dtype, DTYPES),
+            ("vae_dtype", vae_dtype, DTYPES),
+            ("device", device, DEVICES),
+        ):
+            if value is not None and value not in known:
+                raise InvalidInput(name, value, f"must be {choices(known)}")
+        if threads is not None and threads < 1:
+            raise InvalidInput("threads", threads, "must be at least 1")
+        self._threads = threads or num_cores()
+        self._dtypes = (dtype, vae_dtype or dtype)
+        self._device, self._compile = device, compile
+        self._read_picture = read_picture or _read_picture
+        self._cache = cache or cache_file()
+        self._resident: tuple[tuple[object, ...], Components] | None = None
+
+    @property
+    def card(self) -> ModelCard:
+        """What the model can do."""
+        return self.folder.card
+
+    def plan(self, request: GenerationRequest) -> RunPlan:
+        """How ``request`` would be run here. The same machine gives the same plan. Raises: UnsupportedRequest."""
+        return self._plan(self._resolve(request))
+
+    def estimate(self, request: GenerationRequest, *, plan: RunPlan | None = None) -> Estimate:
+        """What ``request`` would cost: FLOPs and peak bytes, without torch and without a tensor being read.
+
+        Before anything was measured on this machine, and without a ``plan``, the networks are taken to be float32.
+        """
+        resolved = self._resolve(request)
+        return estimate(
+            self.card,
+            resolved.video,
+            steps=resolved.steps,
+            is_guided=resolved.is_guided,
+            plan=plan or self._guess_plan(resolved),
+            num_keyframes=len(resolved.keyframes),
+        )
+
+    def generate(
+        self,
+        request: GenerationRequest,
+        *,
+        observer: Observer = ignore_progress,
+        cancel: CancelToken | None = None,
+        plan: RunPlan | None = None,
+        resume: GenerationState | None = None,
+        on_state: Callable[[GenerationState], None] | None = None,
+        every: int = 1,
+    ) -> Clip:
+        """The clip of ``request``. Same request, same weights, same plan: the same bits.
+
+        ``on_state`` gets a state every ``every`` steps; given back as ``resume`` with its own request, the run goes on from there and
+        ends with the bits that it would have had.
+
+        Raises: InvalidInput, MediaError, WeightsError; Cancelled within one step of ``cancel``; KinemaError out of memory.
+        """
+        import numpy as np
+
+        if every < 1:
+            raise InvalidInput("every", every, "must be at least 1")
+        run = self._run([request], observer, cancel, plan=plan if resume is None else (plan or resume.plan))
+        if resume is not None:
+            resume.check(run.requests[0].request, run.plan, self.folder.content_hash())
+        components, latents = run.latents(self._load, resume=resume, on_state=on_state, every=every)
+        return run.clip(np.concatenate(list(run.chunks(components, latents))))
+
+    def generate_batch(
+        self,
+        requests: Sequence[GenerationRequest],
+        *,
+        observer: Observer = ignore_progress,
+        cancel: CancelToken | None = None,
+        plan: RunPlan | None = None,
+    ) -> list[Clip]:
+        """The clips of ``requests``, denoised together; they must share size, length, steps and guidance.
+
+        Each depends on its own request and seed, and equals the clip that `generate` makes up to the rounding of its dtype:
+        matrix products of another size sum in another order. A batch of the same size gives the same bits again.
+        """
+        import numpy as np
+
+        run = self._run(requests, observer, cancel, plan=plan)
+        components, latents = run.latents(self._load)
+        frames = [
+            np.concatenate(list(run.chunks(components, latents[i : i + 1], sample=i))) for i in range(len(requests))
+        ]
+        return [run.clip(f, index=i) for i, f in enumerate(frames)]
+
+    def stream(
+        self,
+        request: GenerationRequest,
+        *,
+        observer: Observer = ignore_progress,
+        cancel: CancelToken | None = None,
+        plan: RunPlan | None = None,
+    ) -> ClipStream:
+        """The frames of ``request`` as they are decoded, for a writer that encodes meanwhile; together the bits of `generate`."""
+        run = self._run([request], observer, cancel, plan=plan)
+        return ClipStream(run, self._load)
+
+    def read_inputs(self, request: GenerationRequest) -> dict[str, str]:
+        """Reference -> hash of the pictures that ``request`` names, as a recipe has them. Raises: MediaError."""
+        from kinema.engine.run import input_hashes
+
+        resolved = self._resolve(request)
+        return input_hashes(resolved, self._pictures(resolved))
+
+    def _run(
+        self,
+        requests: Sequence[GenerationRequest],
+        observer: Observer,
+        cancel: CancelToken | None,
+        *,
+        plan: RunPlan | None,
+    ) -> Run:
+        """A run, checked in full and with its pictures read, before any tensor is."""
+        if not requests:
+            raise InvalidInput("requests", [], "must hold at least one request")
+        resolved = [self._resolve(r) for r in requests]
+        for other in resolved[1:]:
+            for name, mine, its in zip(_GROUP, resolved[0].group, other.group, strict=True):
+                if mine != its:
+                    rule = f"must be one within a batch; it is {mine} and {its}"
+                    raise InvalidInput("requests", name, rule)
+        plan = replace(self._plan(resolved[0]) if plan is None else plan, batch=len(resolved))
+        check_plan(plan, resolved[0])
+        pictures = [self._pictures(r) for r in resolved]
+
+        from kinema.engine.clock import RunClock
+        from kinema.engine.run import make_run
+
+        # what the machine is, no plan can choose
+        plan = replace(plan, isa=current_isa(plan.device))
+        return make_run(
+            self.folder,
+            resolved,
+            pictures,
+            plan=plan,
+            clock_of=lambda share: RunClock(observer, cancel, decode_share=share),
+        )
+
+    def _resolve(self, request: GenerationRequest) -> ResolvedRequest:
+        return resolve(request, self.card, model=self.folder.name)
+
+    def _plan(self, resolved: ResolvedRequest) -> RunPlan:
+        if None in self._dtypes:
+            choice = choose_dtypes(self._threads, device=self._device, cache=self._cache)
+            return self._plan_with(resolved, choice)
+        return self._plan_with(resolved, None, isa=current_isa(self._device))
+
+    def _guess_plan(self, resolved: ResolvedRequest) -> RunPlan:
+        return self._plan_with(resolved, known_choice(self._cache))
+
+    def _plan_with(self, resolved: ResolvedRequest, choice: DtypeChoice | None, *, isa: str = "default") -> RunPlan:
+        choice = choice or DtypeChoice(dtype="float32", vae_dtype="float32", isa=isa)
+        return default_plan(
+            resolved,
+            dtype=self._dtypes[0] or choice.dtype,
+            vae_dtype=self._dtypes[1] or choice.vae_dtype,
+            threads=self._threads,
+            device=self._device,
+            compile=self._compile,
+            isa=choice.isa,
+        )
+
+    def _pictures(self, resolved: ResolvedRequest) -> dict[int, np.ndarray]:
+        read = partial(self._read_picture, width_px=resolved.video.width_px, height_px=resolved.video.height_px)
+        return {place: read(keyframe.media) for place, keyframe in sorted(resolved.keyframes.items())}
+
+    def _load(self, plan: RunPlan, clock: RunClock) -> Components:
+        from kinema.engine.components import load_components, residency_key
+
+        if self._resident is None or self._resident[0] != residency_key(plan):
+            self._resident = None  # the old networks go before the new ones come
+            self._resident = residency_key(plan), load_components(self.folder, plan, clock)
+        return self._resident[1]
+
+
+class ClipStream:
+    """Chunks of frames (t h w c) as they are decoded. The denoise happens when the first is asked for.
+
+    ``recipe`` is for a writer that asks for it at the end, with the hash of all frames.
+    """
+
+    def __init__(self, run: Run, load: Callable[[RunPlan, RunClock], Components]) -> None:
+        self._run, self._load = run, load
+
+    @property
+    def shape(self) -> VideoShape:
+        """The clip's shape."""
+        return self._run.requests[0].video
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        components, latents = self._run.latents(self._load)
+        yield from self._run.chunks(components, latents)
+
+    def recipe(self, frames_digest: str) -> dict[str, Any]:
+        """The recipe of the clip whose frames have this hash."""
+        return self._run.recipe(frames_digest)
+
+
+_GROUP = ("size or length", "steps", "guidance")
+
+
+def _read_picture(media: MediaRef, *, width_px: int, height_px: int) -> Any:
+    from kinema.media.picture import read_picture
+
+    return read_picture(media, width_px=width_px, height_px=height_px)

@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import copy
+import errno
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kinema.core import errors
+from kinema.core.errors import (
+    Cancelled,
+    InvalidInput,
+    KinemaError,
+    MediaError,
+    StorageError,
+    TrainingError,
+    UnsupportedRequest,
+    WeightsError,
+    choices,
+    storage_errors,
+)
+
+FIELD_ERRORS = (InvalidInput, UnsupportedRequest, MediaError, WeightsError)
+PLAIN_ERRORS = (KinemaError, StorageError, TrainingError, Cancelled)
+
+
+def test_the_tree_is_the_one_that_is_drawn() -> None:
+    drawn = {line.split("──")[-1].split()[0] for line in errors.__doc__.splitlines() if "──" in line}  # pyright: ignore[reportOptionalMemberAccess]
+    there = {c.__name__ for c in vars(errors).values() if isinstance(c, type) and issubclass(c, KinemaError)}
+    assert drawn | {"KinemaError"} == there
+    assert there == {c.__name__ for c in (*FIELD_ERRORS, *PLAIN_ERRORS)}
+
+
+@pytest.mark.parametrize(
+    "error,code",
+    [
+        (InvalidInput("a", 1, "b"), 2),
+        (UnsupportedRequest("a", 1, "b"), 2),
+        (MediaError("a", 1, "b"), 2),
+        (WeightsError("a", 1, "b"), 2),
+        (StorageError("full"), 2),
+        (TrainingError("diverged"), 1),
+        (Cancelled(), 130),
+    ],
+    ids=lambda v: type(v).__name__,
+)
+def test_exit_codes(error: KinemaError, code: int) -> None:
+    assert error.exit_code == code
+
+
+@given(
+    kind=st.sampled_from(FIELD_ERRORS),
+    field=st.text(max_size=9),
+    value=st.text() | st.integers(),
+    rule=st.text(max_size=9),
+)
+def test_field_errors_survive_pickling_and_copying(kind: type[InvalidInput], field: str, value: Any, rule: str) -> None:
+    error = kind(field, value, rule)
+    for again in (pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)):
+        assert type(again) is kind
+        assert str(again) == str(error)
+        assert (again.field, again.value, again.rule) == (field, value, rule)
+
+
+@pytest.mark.parametrize("kind", PLAIN_ERRORS)
+def test_plain_errors_survive_pickling(kind: type[KinemaError]) -> None:
+    again = pickle.loads(pickle.dumps(kind("the disk is full")))
+    assert type(again) is kind
+    assert str(again) == "the disk is full"
+
+
+@given(value=st.text() | st.lists(st.text()) | st.dictionaries(st.text(), st.text()) | st.floats() | st.none())
+def test_a_message_is_one_short_line_that_any_terminal_takes(value: Any) -> None:
+    text = str(InvalidInput("field", value, "must be better"))
+    assert len(text.splitlines()) == 1
+    assert len(text) <= len("field: : must be better") + 60
+    assert text.startswith("field: ")
+    assert text.endswith(": must be better")
+    text.encode("utf-8")
+
+
+def test_an_arrays_many_lines_become_one() -> None:
+    class Array:
+        def __str__(self) -> str:
+            return "[[1 2]\n [3 4]]"
+
+    assert str(InvalidInput("frames", Array(), "must be uint8")) == "frames: [[1 2] [3 4]]: must be uint8"
+
+
+def test_choices() -> None:
+    assert choices(["a", 5]) == "one of a, 5"
+
+
+@pytest.mark.parametrize(
+    "code,words",
+    [
+        (errno.ENOSPC, "no space left"),
+        (errno.EDQUOT, "no space left"),
+        (errno.EROFS, "not writable"),
+        (errno.EACCES, "not writable"),
+        (errno.EPERM, "not writable"),
+        (errno.ENOENT, "folder does not exist"),
+        (errno.ENOTDIR, "folder does not exist"),
+        (errno.ENAMETOOLONG, "name is too long"),
+        (errno.EISDIR, "is a folder"),
+    ],
+)
+def test_what_the_disk_says_becomes_what_to_do(code: int, words: str) -> None:
+    with pytest.raises(StorageError, match=words) as caught, storage_errors("out/clip.mp4"):
+        raise OSError(code, os.strerror(code))
+    assert str(caught.value).startswith("out/clip.mp4: ")
+    assert isinstance(caught.value.__cause__, OSError)
+
+
+def test_other_errors_pass() -> None:
+    with pytest.raises(ConnectionResetError), storage_errors("a"):
+        raise ConnectionResetError(errno.ECONNRESET, "reset")
+    with pytest.raises(KeyError), storage_errors("a"):
+        raise KeyError("a")
+    with pytest.raises(MediaError), storage_errors("a"):
+        raise MediaError("a", "b", "c")
+
+
+def test_real_paths(tmp_path: Path) -> None:
+    for path, words in (
+        (tmp_path / "none" / "a.txt", "folder does not exist"),
+        (tmp_path, "is a folder"),
+        (tmp_path / ("a" * 5000), "name is too long"),
+    ):
+        with pytest.raises(StorageError, match=words), storage_errors(path):
+            path.write_text("x", encoding="utf-8")
+    with storage_errors(tmp_path / "a.txt"):
+        (tmp_path / "a.txt").write_text("x", encoding="utf-8")
