@@ -31,7 +31,8 @@ def order(model: str, *, count: int = 1, out: str | None = None, **fields: objec
 def test_seeds_go_upwards_and_names_are_numbered(toy_model: str) -> None:
     made = order(toy_model, count=3, out="a.b.mp4", seed=5)
     assert [r.seed for r in made.requests] == [5, 6, 7]
-    assert [str(p) for p in made.paths] == ["a.b-1.mp4", "a.b-2.mp4", "a.b-3.mp4"]
+    assert made.paths == ("a.b-1.mp4", "a.b-2.mp4", "a.b-3.mp4")
+    assert order(toy_model, count=2, out="frames/").paths == ("frames-1/", "frames-2/")
 
 
 def test_a_fresh_seed_is_drawn_once_for_all(toy_model: str, tmp_path: Path) -> None:

@@ -90,6 +90,13 @@ def test_one_frame_is_a_picture(kinema: Kinema, toy_model: str) -> None:
     assert kinema("generate", "a puppy", "--model", toy_model, "--frames", "1", "--seed", "1").out == "a-puppy-1.png\n"
 
 
+def test_a_folder_of_pictures(kinema: Kinema, toy_model: str) -> None:
+    answer = kinema("generate", "a", "--model", toy_model, "--frames", "5", "--out", "pictures/")
+    assert answer.code == 0, answer.err
+    assert len(files(Path("pictures"))) == 5
+    assert "exists already" in kinema("generate", "a", "--model", toy_model, "--out", "pictures/").err
+
+
 def test_several_clips_have_numbers_and_seeds_upwards(kinema: Kinema, toy_model: str, fake_engine: FakeEngine) -> None:
     answer = kinema("generate", "a", "--model", toy_model, "--count", "3", "--seed", "5", "--out", "a.mp4", "--json")
     assert files() == ["a-1.mp4", "a-2.mp4", "a-3.mp4"]

@@ -79,6 +79,14 @@ def test_a_reader_that_leaves_is_no_error() -> None:
     assert result.returncode == 1
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_a_full_disk_behind_stdout_is_one_line() -> None:
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        command = [sys.executable, "-c", DOOR, "models", "--help"]
+        result = subprocess.run(command, env=environment(), stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (result.returncode, result.stderr) == (2, "error: file: output: No space left on device\n")
+
+
 def test_a_terminal_without_chinese_still_gets_its_text() -> None:
     process = start(DOOR, "generate", "小狗", "--model", "没有", PYTHONIOENCODING="ascii", PYTHONUTF8="0")
     out, err = process.communicate()

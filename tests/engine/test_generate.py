@@ -11,6 +11,7 @@ import torch
 
 from kinema.core.card import ModelCard
 from kinema.core.errors import InvalidInput
+from kinema.core.progress import Progress
 from kinema.core.request import GenerationRequest
 from kinema.engine.engine import Engine
 from kinema.engine.scope import run_scope
@@ -102,6 +103,17 @@ def test_two_processes_make_the_same_bits(engine: Engine, tiny: Path, request_: 
     assert run_python(code).strip() == engine.generate(request_).digest
 
 
+def test_a_clip_does_not_wait_for_the_compiler(tiny: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom kinema.engine.engine import Engine\n"
+        "from kinema.core.request import GenerationRequest\n"
+        f"e = Engine({str(tiny)!r}, threads=1, cache=Path({str(tmp_path)!r}) / 'm.json')\n"
+        "e.generate(GenerationRequest(prompt='x', steps=1, camera='zoom_in'))\n"
+        "print([m for m in ('torch._dynamo', 'torch._inductor', 'sympy') if m in sys.modules])"
+    )
+    assert run_python(code).strip() == "[]", "they take longer to import than torch itself"
+
+
 def test_bfloat16_is_near_float32(tiny: Path, engine: Engine, request_: GenerationRequest) -> None:
     half = Engine(tiny, dtype="bfloat16", threads=1)
     assert half.plan(request_).vae_dtype == "bfloat16"
@@ -122,8 +134,12 @@ def test_settings_of_the_process_hold_for_the_run_alone(engine: Engine, request_
             assert process_settings() == (1, True, True)
         assert process_settings()[0] == before[0] + 2
     assert process_settings() == before
+
+    def fail(_: Progress) -> None:
+        raise ZeroDivisionError
+
     with pytest.raises(ZeroDivisionError):
-        engine.generate(request_, observer=lambda _: 1 / 0)
+        engine.generate(request_, observer=fail)
     assert process_settings() == before
 
 

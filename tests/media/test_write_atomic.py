@@ -129,7 +129,7 @@ def test_places_that_cannot_be_written(tmp_path: Path, suffix: str) -> None:
         f"missing/a.{suffix}": "the folder does not exist",
         f"file/a.{suffix}": "the folder does not exist",
         f"folder.{suffix}": "is a folder; name a file",
-        f"{'x' * 300}.{suffix}": "could not be written",
+        f"{'x' * 300}.{suffix}": "the name is too long",
     }
     for name, rule in wrong.items():
         with pytest.raises(StorageError, match=rule):

@@ -96,11 +96,12 @@ def test_divergence_ends_the_run(shards: ShardSet, tmp_path: Path) -> None:
 
 
 def test_newest_and_best_are_kept(shards: ShardSet, tmp_path: Path) -> None:
-    run(LineTask(shards), tmp_path, replace(LOOP, budget=Budget(steps=9), checkpoint_every_steps=2, keep_checkpoints=2))
-    names = sorted(p.name for p in tmp_path.iterdir() if p.is_dir() and p.name != "tensorboard")
+    folder = tmp_path / "run"
+    run(LineTask(shards), folder, replace(LOOP, budget=Budget(steps=9), checkpoint_every_steps=2, keep_checkpoints=2))
+    names = sorted(p.name for p in folder.iterdir() if p.is_dir() and p.name != "tensorboard")
     assert names == [BEST, "step-00000008", "step-00000009"]
-    assert averaged(tmp_path, "line")["weight"] > 0
-    assert averaged(tmp_path, "line", point=BEST).keys() == {"weight"}
+    assert averaged(folder, "line")["weight"] > 0
+    assert averaged(folder, "line", point=BEST).keys() == {"weight"}
 
 
 def test_a_damaged_checkpoint_is_named(shards: ShardSet, tmp_path: Path) -> None:

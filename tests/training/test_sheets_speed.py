@@ -35,7 +35,8 @@ def test_sheet_shows_first_and_last(tmp_path: Path) -> None:
     assert picture[[0, 5], :, 0][:, [0, 6, 12]].tolist() == [[11, 10, 12], [21, 20, 22]]
     SheetFolder(tmp_path / "sheets")("a", [c.numpy() for c in clips], ["one", "二"])
     assert (tmp_path / "sheets" / "a.txt").read_text(encoding="utf-8") == "1. one\n2. 二\n"
-    assert Image.open(tmp_path / "sheets" / "a.png").size == (6 * 7, 2 * 6)
+    with Image.open(tmp_path / "sheets" / "a.png") as image:
+        assert image.size == (6 * 7, 2 * 6)
     with pytest.raises(InvalidInput, match="at least one clip"):
         sheet([])
 

@@ -59,12 +59,12 @@ class Maker(Protocol[C]):
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """Clips to make: requests that differ in their seed, and the file of each."""
+    """Clips to make: requests that differ in their seed, and the file of each (a folder of pictures ends in a slash)."""
 
     card: ModelCard
     shape: VideoShape
     requests: tuple[GenerationRequest, ...]
-    paths: tuple[Path, ...]
+    paths: tuple[str, ...]
 
     @property
     def unknown_words(self) -> tuple[str, ...]:
@@ -122,7 +122,7 @@ def place_order(
     requests = tuple(request.replace(seed=first + i) for i in range(count))
     paths = tuple(_path(r, i, count, out, is_picture=shape.frames == 1) for i, r in enumerate(requests))
     for path in () if overwrite else paths:
-        refuse_existing(path)
+        refuse_existing(Path(path))
     return Order(card=card, shape=shape, requests=requests, paths=paths)
 
 
@@ -143,7 +143,7 @@ def fill_order(
         start = time.perf_counter()
         clip, file = generate_to(path, request, engine=engine, quality=quality, observer=tell, cancel=cancel)
         yield MadeClip(
-            path=path,
+            path=file.path,
             seed=request.seed or 0,
             shape=clip.shape,
             digest=file.frames_digest,
@@ -201,12 +201,13 @@ def slug(prompt: str) -> str:
     return text or "clip"
 
 
-def _path(request: GenerationRequest, index: int, count: int, out: str | None, *, is_picture: bool) -> Path:
+def _path(request: GenerationRequest, index: int, count: int, out: str | None, *, is_picture: bool) -> str:
     if out is None:
-        return Path(f"{slug(request.prompt)}-{request.seed}{'.png' if is_picture else '.mp4'}")
+        return f"{slug(request.prompt)}-{request.seed}{'.png' if is_picture else '.mp4'}"
     if not out.strip() or "\0" in out:
         raise InvalidInput("out", out, "must name a file")
     if count == 1:
-        return Path(out)
+        return out
     path = Path(out)
-    return path.with_name(f"{path.stem}-{index + 1}{path.suffix}")
+    slash = "/" if out.endswith(("/", os.sep)) else ""
+    return f"{path.with_name(f'{path.stem}-{index + 1}{path.suffix}')}{slash}"

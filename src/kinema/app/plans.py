@@ -32,5 +32,5 @@ def plan_of(order: Order, engine: Planner) -> dict[str, Any]:
         "shape": asdict(order.shape),
         "plan": plan.to_dict(),
         "estimate": engine.estimate(request, plan=plan).to_dict(),
-        "clips": [{"path": str(p), "seed": r.seed} for p, r in zip(order.paths, order.requests, strict=True)],
+        "clips": [{"path": p, "seed": r.seed} for p, r in zip(order.paths, order.requests, strict=True)],
     }

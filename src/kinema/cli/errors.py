@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -57,8 +59,8 @@ def problem_of(error: BaseException) -> Problem:
         return _problem(2, "install", module, f"is missing; pip install 'kinema{extra}'")
     if isinstance(error, MemoryError):
         return Problem(exit_code=1, message="out of memory; close other programs or ask for less")
-    if isinstance(error, OSError) and error.filename is not None:
-        return _problem(2, "file", str(error.filename), error.strerror or str(error))
+    if isinstance(error, OSError) and error.strerror:
+        return _problem(2, "file", str(error.filename or "output"), error.strerror)
     return Problem(
         exit_code=1,
         message=f"internal: {type(error).__name__}: {error} (a bug; KINEMA_TRACEBACK=1 shows where)",
@@ -67,11 +69,20 @@ def problem_of(error: BaseException) -> Problem:
 
 def report(problem: Problem, *, as_json: bool) -> None:
     """Writes ``problem`` as one line to stderr and, for a program that reads along, as a JSON object to stdout."""
-    if as_json:
-        sys.stdout.write(json.dumps({"event": "error", **asdict(problem)}, ensure_ascii=False) + "\n")
+    try:
+        if as_json:
+            sys.stdout.write(json.dumps({"event": "error", **asdict(problem)}, ensure_ascii=False) + "\n")
         sys.stdout.flush()
+    except OSError:  # what can't be written there still goes to stderr
+        abandon_stdout()
     sys.stderr.write(f"error: {' '.join(problem.message.split())}\n")
     sys.stderr.flush()
+
+
+def abandon_stdout() -> None:
+    """Sends what is left for stdout nowhere, so that the interpreter doesn't fail over it when it leaves."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _problem(exit_code: int, field: str, value: str, rule: str) -> Problem:

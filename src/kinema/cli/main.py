@@ -40,7 +40,7 @@ def run(arguments: Sequence[str]) -> int:
             raise KeyboardInterrupt
         return code if isinstance(code, int) else 0
     except BrokenPipeError:  # the reader of our output left, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        errors.abandon_stdout()
         return 1
     except (Exception, KeyboardInterrupt) as error:
         if isinstance(error, typer.Exit):

@@ -26,8 +26,7 @@ def run_scope(threads: int, *, device: str = "cpu") -> Iterator[None]:
     with _LOCK:
         before = (
             torch.get_num_threads(),
-            torch.are_deterministic_algorithms_enabled(),
-            torch.is_deterministic_algorithms_warn_only_enabled(),
+            torch.get_deterministic_debug_mode(),
             deterministic.fill_uninitialized_memory,  # pyright: ignore[reportAttributeAccessIssue]
             torch.backends.cudnn.deterministic,
             torch.backends.cudnn.benchmark,
@@ -35,7 +34,8 @@ def run_scope(threads: int, *, device: str = "cpu") -> Iterator[None]:
         try:
             torch.set_num_threads(threads)
             # On a GPU the strict mode needs a variable set before the process starts; there the choice of kernels alone is fixed.
-            torch.use_deterministic_algorithms(device == "cpu")
+            # `use_deterministic_algorithms` does the same but imports the compiler, which takes as long as torch itself.
+            torch.set_deterministic_debug_mode("error" if device == "cpu" else "default")
             # it would write every buffer once more
             deterministic.fill_uninitialized_memory = False  # pyright: ignore[reportAttributeAccessIssue]
             torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
@@ -43,9 +43,9 @@ def run_scope(threads: int, *, device: str = "cpu") -> Iterator[None]:
                 yield
         finally:
             torch.set_num_threads(before[0])
-            torch.use_deterministic_algorithms(before[1], warn_only=before[2])
-            deterministic.fill_uninitialized_memory = before[3]  # pyright: ignore[reportAttributeAccessIssue]
-            torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = before[4], before[5]
+            torch.set_deterministic_debug_mode(before[1])
+            deterministic.fill_uninitialized_memory = before[2]  # pyright: ignore[reportAttributeAccessIssue]
+            torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = before[3], before[4]
 
 
 @contextmanager

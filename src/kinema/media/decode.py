@@ -132,12 +132,12 @@ class VideoDecoder:
         orientation = UPRIGHT
         for frame in self.av_frames():
             is_interlaced = is_interlaced or frame.interlaced_frame
-            orientation = orientation_of(frame)
             found = kind_of(frame, is_interlaced=is_interlaced)
             if found != kind:  # the first frame, or a stream that changes its size
                 if graph is not None:
                     yield from self._shown(graph.push(None), orientation)
-                graph, kind = self._graph(found), found
+                # not for every frame: PyAV's side data and frame hold each other until the garbage collector comes round
+                graph, kind, orientation = self._graph(found), found, orientation_of(frame)
             assert graph is not None
             yield from self._shown(graph.push(frame), orientation)
         if graph is not None:

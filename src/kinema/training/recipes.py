@@ -29,6 +29,7 @@ VAE_FRAMES = SceneRange(split="train", shape=SMALL, count=2048)
 VAE_VALIDATION = SceneRange(split="validation", shape=SMALL, count=64)
 MINI_VAE_RECIPE = VaeRecipe(
     config=MINI_VAE,
+    # crops and Muon: at equal minutes on two cores they came further than whole clips and AdamW
     batch=4,
     crop_px=48,
     crop_frames=9,
@@ -38,11 +39,10 @@ MINI_VAE_RECIPE = VaeRecipe(
         rate=LearningRate(warmup_steps=100, decay=0.8, shape="cosine"),
         optim=OptimRecipe(kind="muon", lr=2e-3, muon_lr=6e-3, betas=(0.9, 0.99), weight_decay=0.01, clip_norm=1.0),
         ema_decay=0.998,
-        validate_every_minutes=3.0,
+        validate_every_minutes=4.0,
         checkpoint_every_minutes=3.0,
     ),
 )
-
 
 MINI_TRANSFORMER_RECIPE = TransformerRecipe(
     config=MINI,

@@ -97,8 +97,10 @@ class TransformerTask:
         tokens, _, pooled = self.text_encoder(ids.to(self.device), mask.to(self.device))
         moved = (x.to(self.device, non_blocking=True) for x in (latents, sigma, known, known_mask, camera, scalars))
         latents, sigma, known, known_mask, camera, scalars = moved
+        # compiled for training alone: without gradients, or for another batch, it would be compiled anew, for minutes
+        network = self._network if torch.is_grad_enabled() else self.transformer
         # every text token is real, so attention needs no mask
-        return self._network(
+        return network(
             latents, sigma, tokens, None, pooled, known=known, known_mask=known_mask, camera=camera, scalars=scalars
         ).float()  # fmt: skip
 
@@ -110,7 +112,7 @@ class TransformerTask:
         for bucket, count in self.validation.buckets.items():
             limit = min(count, recipe.validation_samples)
             size = min(limit, self.loader.sizes.get(bucket, limit))
-            for start in range(0, limit - size + 1, size):  # whole batches: another size would be compiled anew
+            for start in range(0, limit - size + 1, size):
                 for i, level in enumerate(time_bins(recipe.validation_bins)):
                     losses.setdefault(f"bin{i}", []).append(
                         self._held_out_loss(bucket, range(start, start + size), level)

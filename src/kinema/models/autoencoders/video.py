@@ -100,7 +100,7 @@ class VideoAutoencoder(nn.Module):
 
     def init_weights(self, generator: torch.Generator) -> None:
         """Draws all weights from a CPU ``generator``: the same on every device."""
-        init_autoencoder(self, generator)
+        init_autoencoder(self, self.quant_conv, generator)
 
     def _encode(self, video: Video, stream: Stream | None) -> tuple[Video, Video]:
         moments = self.quant_conv(self.encoder(video, stream))

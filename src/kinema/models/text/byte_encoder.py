@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from kinema.core.errors import InvalidInput
+from kinema.models.layers.attention import attend, split_heads
 from kinema.models.layers.norms import RmsNorm
 from kinema.models.layers.rope import Table, apply_rope, rope_table
 
@@ -194,14 +195,10 @@ class _Attention(nn.Module):
 
     def forward(self, x: Tensor, places: Tensor, mask: Tensor, rope: Table | None) -> Tensor:
         x, places = x.to(self.to_q.weight.dtype), places.to(self.to_q.weight.dtype)
-        q, k, v = self._heads(self.to_q(x)), self._heads(self.to_k(places)), self._heads(self.to_v(places))
+        q, k, v = (split_heads(y, self.num_heads) for y in (self.to_q(x), self.to_k(places), self.to_v(places)))
         if rope is not None:
             q, k = apply_rope(q, rope).to(v.dtype), apply_rope(k, rope).to(v.dtype)
-        q, k, v = (rearrange(y, "b n h d -> b h n d") for y in (q, k, v))
-        return self.to_out(rearrange(F.scaled_dot_product_attention(q, k, v, attn_mask=mask), "b h n d -> b n (h d)"))
-
-    def _heads(self, x: Tensor) -> Tensor:
-        return rearrange(x, "b n (h d) -> b n h d", h=self.num_heads)
+        return self.to_out(attend(q, k, v, mask))
 
 
 class _SwiGlu(nn.Module):

@@ -1,31 +1,25 @@
 """Blocks of the video transformer. Attribute names are those of published weights.
 
-Legend: b batch, n tokens, h heads, d width (or channels of a head), g groups of modulation, i signal channels.
+Legend: b batch, n (video) tokens, m text tokens, h heads, e channels of a head, d width,
+g groups of modulation, i signal channels.
 """
 
 from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 
+from kinema.models.layers.attention import KeyMask, attend, split_heads
 from kinema.models.layers.norms import EPS, RmsNorm, layer_norm
 from kinema.models.layers.rope import Table, apply_rope
 from kinema.models.transformers.modulation import Modulation, add_gated, modulate
 
 Tokens = Float[Tensor, "b n d"]
-Signal = Float[Tensor, "b g i"]
-KeyMask = Bool[Tensor, "b 1 1 k"] | None
-
-
-def attend(
-    q: Float[Tensor, "b n h d"], k: Float[Tensor, "b n h d"], v: Float[Tensor, "b n h d"], mask: KeyMask
-) -> Float[Tensor, "b n hd"]:
-    """Attention of every query to the keys that ``mask`` leaves (None: all)."""
-    q, k, v = (rearrange(x, "b n h d -> b h n d") for x in (q, k, v))
-    return rearrange(F.scaled_dot_product_attention(q, k, v, attn_mask=mask), "b h n d -> b n (h d)")
+Text = Float[Tensor, "b m d"]
+# (of the video, of the text): what the blocks' modulations are made from.
+Signals = tuple[Float[Tensor, "b g i"], Float[Tensor, "b 1 i"]]
 
 
 class SelfAttention(nn.Module):
@@ -41,9 +35,7 @@ class SelfAttention(nn.Module):
 
     def forward(self, x: Tokens, mask: KeyMask, rope: Table | None) -> Tokens:
         """What every token gathers from those that ``mask`` leaves."""
-        q, k, v = (
-            rearrange(to(x), "b n (h d) -> b n h d", h=self.num_heads) for to in (self.to_q, self.to_k, self.to_v)
-        )
+        q, k, v = (split_heads(to(x), self.num_heads) for to in (self.to_q, self.to_k, self.to_v))
         if self.norm_q is not None and self.norm_k is not None:
             q, k = self.norm_q(q), self.norm_k(k)
         if rope is not None:
@@ -64,18 +56,17 @@ class JointAttention(nn.Module):
         self.to_out = nn.ModuleList([nn.Linear(width, width)])
         self.to_add_out = nn.Linear(width, width)
 
-    def forward(self, video: Tokens, text: Tokens, mask: KeyMask, rope: Table) -> tuple[Tokens, Tokens]:
+    def forward(self, video: Tokens, text: Text, mask: KeyMask, rope: Table) -> tuple[Tokens, Text]:
         """What video and text tokens gather from both."""
-        q, k, v = (self._heads(to(video)) for to in (self.to_q, self.to_k, self.to_v))
-        text_q, text_k, text_v = (self._heads(to(text)) for to in (self.add_q_proj, self.add_k_proj, self.add_v_proj))
+        q, k, v = (split_heads(to(video), self.num_heads) for to in (self.to_q, self.to_k, self.to_v))
+        text_q, text_k, text_v = (
+            split_heads(to(text), self.num_heads) for to in (self.add_q_proj, self.add_k_proj, self.add_v_proj)
+        )
         q = apply_rope(torch.cat([self.norm_q(q), self.norm_added_q(text_q)], dim=1), rope)
         k = apply_rope(torch.cat([self.norm_k(k), self.norm_added_k(text_k)], dim=1), rope)
         out = attend(q.to(v.dtype), k.to(v.dtype), torch.cat([v, text_v], dim=1), mask)
         num_video = video.shape[1]
         return self.to_out[0](out[:, :num_video]), self.to_add_out(out[:, num_video:])
-
-    def _heads(self, x: Tensor) -> Tensor:
-        return rearrange(x, "b n (h d) -> b n h d", h=self.num_heads)
 
 
 class _InProjection(nn.Module):
@@ -85,6 +76,9 @@ class _InProjection(nn.Module):
         super().__init__()
         self.proj = nn.Linear(in_dim, out_dim)
 
+    def forward(self, x: Tokens) -> Tokens:
+        return self.proj(x)
+
 
 class FeedForward(nn.Module):
     """Two linear layers with an activation: "gelu" (its tanh approximation) or "silu"."""
@@ -92,12 +86,12 @@ class FeedForward(nn.Module):
     def __init__(self, width: int, inner_width: int, activation: str) -> None:
         super().__init__()
         self.activation = activation
-        # Index 1 is the place of a dropout that nothing uses any more.
+        # Published weights have a dropout between the two.
         self.net = nn.ModuleList([_InProjection(width, inner_width), nn.Identity(), nn.Linear(inner_width, width)])
 
     def forward(self, x: Tokens) -> Tokens:
         """The layer's update."""
-        x = self.net[0].proj(x)
+        x = self.net[0](x)
         return self.net[2](F.silu(x) if self.activation == "silu" else F.gelu(x, approximate="tanh"))
 
 
@@ -112,9 +106,7 @@ class DualBlock(nn.Module):
         self.ff = FeedForward(width, mlp_width, "gelu")
         self.ff_context = FeedForward(width, mlp_width, "gelu")
 
-    def forward(
-        self, video: Tokens, text: Tokens, signals: tuple[Signal, Signal], mask: KeyMask, rope: Table
-    ) -> tuple[Tokens, Tokens]:
+    def forward(self, video: Tokens, text: Text, signals: Signals, mask: KeyMask, rope: Table) -> tuple[Tokens, Text]:
         """(video, text) after the block."""
         shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = self.norm1(signals[0])
         text_shift, text_scale, text_gate, text_mlp_shift, text_mlp_scale, text_mlp_gate = self.norm1_context(
@@ -148,9 +140,7 @@ class SingleBlock(nn.Module):
         self.proj_mlp = nn.Linear(width, mlp_width)
         self.proj_out = nn.Linear(width + mlp_width, width)
 
-    def forward(
-        self, video: Tokens, text: Tokens, signals: tuple[Signal, Signal], mask: KeyMask, rope: Table
-    ) -> tuple[Tokens, Tokens]:
+    def forward(self, video: Tokens, text: Text, signals: Signals, mask: KeyMask, rope: Table) -> tuple[Tokens, Text]:
         """(video, text) after the block."""
         (shift, scale, gate), (text_shift, text_scale, text_gate) = self.norm(signals[0]), self.norm(signals[1])
         x = torch.cat(
@@ -173,7 +163,7 @@ class RefinerBlock(nn.Module):
         self.ff = FeedForward(width, 4 * width, "silu")
         self.norm_out = Modulation(width, 2, shared=False)
 
-    def forward(self, text: Tokens, signal: Signal, mask: KeyMask) -> Tokens:
+    def forward(self, text: Tokens, signal: Float[Tensor, "b 1 d"], mask: KeyMask) -> Tokens:
         """The text after the block."""
         gate, mlp_gate = self.norm_out(signal)
         text = add_gated(text, gate, self.attn(self.norm1(text), mask, None))

@@ -1,6 +1,6 @@
 """From conditions to embeddings: noise level, guidance, pooled text, camera and numbers; and the text's way to the width.
 
-Legend: b batch, t latent frames, g noise levels and u embeddings (1 or t), n text tokens, d width,
+Legend: b batch, t latent frames, g noise levels, u and v embeddings (1 or t), n text tokens, d width,
 k camera numbers, s scalars. Noise levels and guidance enter their sinusoids times 1000, as in published weights.
 """
 
@@ -63,24 +63,26 @@ class ConditionEmbedding(nn.Module):
         guidance: Float[Tensor, " b"] | None,
         camera: Float[Tensor, "b t k"] | None,
         scalars: Float[Tensor, "b s"] | None,
-    ) -> tuple[Float[Tensor, "b u d"], Float[Tensor, "b 1 d"], Float[Tensor, "b 1 d"]]:
-        """(video, text, clean): of the video or its frames, of the text, and of a video frame without noise or guidance."""
-        common = self.text_embedder(pooled)
+        num_frames: int,
+    ) -> tuple[Float[Tensor, "b u d"], Float[Tensor, "b 1 d"], Float[Tensor, "b v d"]]:
+        """(video, text, final): what modulates the video's frames, the text, and the video after the last block."""
+        clean = self.text_embedder(pooled)[:, None]
         for i, embedder in enumerate(self.scalar_embedders.values()):
-            common = common + embedder(
-                pooled.new_full(pooled.shape[:1], torch.nan) if scalars is None else scalars[:, i]
-            )
-        clean = common = common[:, None]
+            value = pooled.new_full(pooled.shape[:1], torch.nan) if scalars is None else scalars[:, i]
+            clean = clean + embedder(value)[:, None]
+        common = clean
         if self.guidance_embedder is not None and guidance is not None:
-            common = common + self.guidance_embedder(sinusoid(1000 * guidance.float(), TIME_DIM))[:, None]
+            common = clean + self.guidance_embedder(sinusoid(1000 * guidance.float(), TIME_DIM))[:, None]
         video = text = self._time(sigma) + common
         if sigma.shape[1] > 1:
             text = self._time(sigma.amax(dim=1, keepdim=True)) + common
         if self.camera_embedder is not None and camera is not None:
             video = video + self.camera_embedder(camera)
-        if self.config.image_condition_type == "token_replace":
-            clean = clean + self._time(torch.zeros_like(sigma[:, :1]))
-        return video, text, clean
+        if self.config.image_condition_type != "token_replace":
+            return video, text, video
+        # As published: the first frame is clean, without guidance, in the blocks, but not at the very end.
+        first = clean + self._time(torch.zeros_like(sigma[:, :1]))
+        return torch.cat([first, video.expand(-1, num_frames, -1)[:, 1:]], dim=1), text, video
 
     def _time(self, sigma: Tensor) -> Tensor:
         return self.timestep_embedder(sinusoid(1000 * sigma.float(), TIME_DIM))

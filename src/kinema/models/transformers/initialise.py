@@ -36,8 +36,8 @@ def init_transformer(model: VideoTransformer, generator: torch.Generator) -> Non
         elif isinstance(module, ScalarEmbedding):
             module.mlp.linear_2.weight.zero_()
             module.null.zero_()
-    last = [model.proj_out] + ([] if model.shared_modulation is None else [*model.shared_modulation.children()])
-    for layer in last:
+    shared = model.shared_modulation
+    for layer in [model.proj_out, *([] if shared is None else (shared.video, shared.text, shared.single))]:
         layer.weight.zero_()
 
 

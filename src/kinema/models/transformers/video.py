@@ -104,31 +104,17 @@ class VideoTransformer(nn.Module):
 
         Raises: InvalidInput for an input that the configuration lacks or needs, or a size that patches don't fill.
         """
-        self._check(latents, guidance, known, camera, scalars)
-        if (known is None) != (known_mask is None):
-            raise InvalidInput(
-                "known_mask", None if known_mask is None else tuple(known_mask.shape), "goes together with known"
-            )
-        _, _, frames, height, width = latents.shape
-        pt, ph, pw = self.config.patch
-        grid = (frames // pt, height // ph, width // pw)
-        rope = rope_table(
-            grid,
-            self.config.rope_axes_dim,
-            theta=self.config.rope_theta,
-            num_unrotated=text.shape[1],
-            device=latents.device,
+        self._check(latents, sigma, known, known_mask, camera)
+        self._check_vectors(guidance, scalars)
+        grid = tuple(size // patch for size, patch in zip(latents.shape[2:], self.config.patch, strict=True))
+        axes, theta = self.config.rope_axes_dim, self.config.rope_theta
+        rope = rope_table(grid, axes, theta=theta, num_unrotated=text.shape[1], device=latents.device)
+        # A patch in time has the largest noise level of its frames, and their mean camera.
+        levels = sigma[:, None] if sigma.ndim == 1 else sigma.unflatten(1, (grid[0], -1)).amax(dim=2)
+        camera = None if camera is None else camera.unflatten(1, (grid[0], -1)).mean(dim=2)
+        video_embedding, text_embedding, final_embedding = self.time_text_embed(
+            levels, pooled, guidance=guidance, camera=camera, scalars=scalars, num_frames=grid[0]
         )
-        levels = sigma[:, None] if sigma.ndim == 1 else sigma.unflatten(1, (-1, pt)).amax(dim=2)
-        cameras = None if camera is None else camera.unflatten(1, (-1, pt)).mean(dim=2)
-        video_embedding, text_embedding, clean_embedding = self.time_text_embed(
-            levels, pooled, guidance=guidance, camera=cameras, scalars=scalars
-        )
-        final_embedding = video_embedding
-        if self.config.image_condition_type == "token_replace":
-            # As published: the first frame is modulated as clean in the blocks, but not at the very end.
-            rest = video_embedding.expand(-1, grid[0], -1)[:, 1:]
-            video_embedding = torch.cat([clean_embedding, rest], dim=1)
 
         text_mask = _mask_if_needed(text_mask)
         video_tokens = self.x_embedder(self._with_known(latents, known, known_mask))
@@ -145,7 +131,7 @@ class VideoTransformer(nn.Module):
         patches = self.proj_out(modulate(layer_norm(video_tokens), shift, scale))
         return rearrange(
             patches, "b (t h w) (c pt ph pw) -> b c (t pt) (h ph) (w pw)",
-            t=grid[0], h=grid[1], w=grid[2], pt=pt, ph=ph, pw=pw,
+            **dict(zip(("t", "h", "w", "pt", "ph", "pw"), grid + self.config.patch, strict=True)),
         ).to(latents.dtype)  # fmt: skip
 
     def _signals(self, video: Tensor, text: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
@@ -159,39 +145,45 @@ class VideoTransformer(nn.Module):
         if not self.config.known_channels:
             return latents
         b, _, t, h, w = latents.shape
-        if known is None or known_mask is None:  # _check has seen to it that both are
+        if known is None or known_mask is None:
             return torch.cat([latents, latents.new_zeros(b, self.config.known_channels + 1, t, h, w)], dim=1)
         return torch.cat([latents, known.to(latents.dtype), known_mask.to(latents.dtype)], dim=1)
 
     def _check(
-        self,
-        latents: Tensor,
-        guidance: Tensor | None,
-        known: Tensor | None,
-        camera: Tensor | None,
-        scalars: Tensor | None,
+        self, latents: Tensor, sigma: Tensor, known: Tensor | None, known_mask: Tensor | None, camera: Tensor | None
     ) -> None:
-        """Raises: InvalidInput. What would otherwise be ignored in silence or fail deep inside."""
-        config = self.config
+        """Raises: InvalidInput for what would otherwise be ignored in silence or fail deep inside."""
+        config, size = self.config, latents.shape[2:]
         if latents.shape[1] != config.in_channels:
             raise InvalidInput("latents", tuple(latents.shape), f"must have {config.in_channels} channels")
-        for size, patch in zip(latents.shape[2:], config.patch, strict=True):
-            if size % patch or not size:
-                raise InvalidInput(
-                    "latents", tuple(latents.shape), f"(t, h, w) must be multiples of the patch {config.patch}"
-                )
-        if (guidance is not None) != config.guidance_embeds:
-            needs = "needs" if config.guidance_embeds else "has no"
-            raise InvalidInput("guidance", guidance, f"this model {needs} guidance input")
-        for field, value, wanted, axis in (
-            ("known", known, config.known_channels, 1),
-            ("camera", camera, config.camera_dim, 2),
-            ("scalars", scalars, len(config.scalar_conditions), 1),
+        if any(length % patch or not length for length, patch in zip(size, config.patch, strict=True)):
+            raise InvalidInput("latents", tuple(size), f"(t, h, w) must be multiples of the patch {config.patch}")
+        if sigma.ndim == 2 and sigma.shape[1] != size[0]:
+            raise InvalidInput(
+                "sigma", tuple(sigma.shape), f"must have one value, or one for each of {size[0]} latent frames"
+            )
+        if (known is None) != (known_mask is None):
+            raise InvalidInput("known_mask", "None" if known_mask is None else "given", "goes together with known")
+        for field, value, shape in (
+            ("known", known, (config.known_channels, *size)),
+            ("known_mask", known_mask, (1, *size)),
+            ("camera", camera, (size[0], config.camera_dim)),
         ):
-            if value is not None and value.shape[axis] != wanted:
-                raise InvalidInput(
-                    field, tuple(value.shape), f"must have {wanted} in axis {axis}; 0: this model has no such input"
-                )
+            if value is not None and (value.shape[1:] != shape or 0 in shape):
+                rule = "this model has no such input" if 0 in shape else f"must be (b, {', '.join(map(str, shape))})"
+                raise InvalidInput(field, tuple(value.shape), rule)
+
+    def _check_vectors(self, guidance: Tensor | None, scalars: Tensor | None) -> None:
+        """Raises: InvalidInput."""
+        if (guidance is not None) != self.config.guidance_embeds:
+            needs = "needs a" if self.config.guidance_embeds else "has no"
+            raise InvalidInput(
+                "guidance", "None" if guidance is None else "given", f"this model {needs} guidance input"
+            )
+        names = self.config.scalar_conditions
+        if scalars is not None and (not names or scalars.shape[1:] != (len(names),)):
+            rule = f"must be (b, {len(names)}): {', '.join(names)}" if names else "this model has no such input"
+            raise InvalidInput("scalars", tuple(scalars.shape), rule)
 
 
 def _mask_if_needed(text_mask: Tensor | None) -> Tensor | None:
