@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -143,6 +145,16 @@ def test_too_much_for_memory_is_refused(constant: Path, monkeypatch: pytest.Monk
     with pytest.raises(MediaError, match="read less of it"):
         read_video(constant)
     assert len(list(iter_frames(constant))) == 24
+
+
+def test_streaming_keeps_no_frames(constant: Path) -> None:
+    gc.collect()
+    gc.disable()  # what lives in reference cycles would stay
+    try:
+        for _ in iter_frames(constant):
+            assert sum(isinstance(o, av.VideoFrame) for o in gc.get_objects()) <= 4
+    finally:
+        gc.enable()
 
 
 def test_sound_of_the_same_stretch(tmp_path: Path) -> None:

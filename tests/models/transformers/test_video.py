@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -329,11 +330,14 @@ class TestBadInput:
         given = inputs(model.config)
         given[field] = torch.cat([given[field]] * 2, dim=axis)
         # Past the shape annotations, which say so too where they are checked.
+        tensors = [given[name] for name in ("latents", "sigma", "known", "known_mask", "camera")]
+        check = (
+            partial(model._check_vectors, None, given["scalars"])
+            if field == "scalars"
+            else partial(model._check, *tensors)
+        )
         with pytest.raises(InvalidInput) as error:
-            if field == "scalars":
-                model._check_vectors(None, given["scalars"])
-            else:
-                model._check(*(given[name] for name in ("latents", "sigma", "known", "known_mask", "camera")))
+            check()
         assert error.value.field == field
 
     def test_levels_for_other_frames_are_named(self, small, inputs):

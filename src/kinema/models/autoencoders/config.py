@@ -25,7 +25,8 @@ class VideoAutoencoderConfig:
         patch_px: pixels are folded into channels by this factor before the first convolution (1: not).
         norm: "group" spans time, as published, so a stream can't be exact; "rms" is per pixel.
         norm_out: whether a norm and SiLU come before the last convolution, as published. Without them, and with
-            "shuffle", a linear path leads from pixels to latents and back, and the first hour of training gets further.
+            "shuffle", a linear path leads from pixels to latents and back: 22.7 dB instead of 20.2 after 200 steps on
+            single frames (measured from an initial log-variance of 0).
         conv: "full" 3D kernels, or "factorised" into 2D and 1D ones.
         temporal_convs: how many of the two convolutions of a residual block mix time, if factorised.
         resample: "conv" strides and repeats pixels, as published; "shuffle" folds space and time into channels, with a

@@ -109,6 +109,7 @@ class FactorisedConv3d(nn.Module):
         if self.temporal is None:
             return x
         x = look_back(self, x, self.temporal.kernel_size[0] - 1, stream=stream)
-        # Time and pixels as the two axes of a 2D kernel: measured 2 to 4 times a sum of shifted matrix products.
+        # Time and pixels as the two axes of a 2D kernel: forward measured 1.1 (bf16) to 4 times (fp32) as fast as a sum
+        # of shifted matrix products.
         x = self.temporal(rearrange(rearrange(x, "b c t h w -> b t (h w) c"), "b t p c -> b c t p"))
         return rearrange(x, "b c t (h w) -> b c t h w", h=height)

@@ -129,10 +129,11 @@ class VideoTransformer(nn.Module):
 
         scale, shift = self.norm_out(F.silu(final_embedding))
         patches = self.proj_out(modulate(layer_norm(video_tokens), shift, scale))
-        return rearrange(
-            patches, "b (t h w) (c pt ph pw) -> b c (t pt) (h ph) (w pw)",
-            **dict(zip(("t", "h", "w", "pt", "ph", "pw"), grid + self.config.patch, strict=True)),
-        ).to(latents.dtype)  # fmt: skip
+        (t, h, w), (pt, ph, pw) = grid, self.config.patch
+        velocity = rearrange(
+            patches, "b (t h w) (c pt ph pw) -> b c (t pt) (h ph) (w pw)", t=t, h=h, w=w, pt=pt, ph=ph, pw=pw
+        )
+        return velocity.to(latents.dtype)
 
     def _signals(self, video: Tensor, text: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
         """What the modulations of the dual and of the single blocks are made from, each (of video, of text)."""
