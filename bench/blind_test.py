@@ -76,7 +76,9 @@ def make(out: Path, model: str, num_clips: int) -> None:
         clips.append(engine.generate(GenerationRequest(prompt=q["prompt"], seed=q["clip"])).frames)
         print(f"clip {q['clip'] + 1} of {num_clips}: {q['prompt']}", flush=True)
     for first in range(0, num_clips, CLIPS_PER_SHEET):
-        sheet(clips[first : first + CLIPS_PER_SHEET], first).save(out / f"sheet-{first // CLIPS_PER_SHEET}.jpg", quality=90)
+        sheet(clips[first : first + CLIPS_PER_SHEET], first).save(
+            out / f"sheet-{first // CLIPS_PER_SHEET}.jpg", quality=90
+        )
     blind = [{"clip": q["clip"], "options": dict(zip("ABCD", q["options"], strict=True))} for q in asked]
     (out / "questions.json").write_text(json.dumps(blind, indent=1, ensure_ascii=False))
     key = [{"clip": q["clip"], "prompt": q["prompt"], "answer": q["answer"]} for q in asked]

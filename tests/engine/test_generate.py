@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -141,6 +142,18 @@ def test_settings_of_the_process_hold_for_the_run_alone(engine: Engine, request_
     with pytest.raises(ZeroDivisionError):
         engine.generate(request_, observer=fail)
     assert process_settings() == before
+
+
+def test_settings_of_the_caller_change_no_bit(engine: Engine, request_: GenerationRequest) -> None:
+    plain = engine.generate(request_).digest
+    matmul: Any = getattr(torch.backends.mkldnn, "matmul")  # noqa: B009 (unknown to torch's stubs)
+    before, matmul.fp32_precision = matmul.fp32_precision, "bf16"
+    try:
+        with torch.autocast("cpu", dtype=torch.bfloat16), torch.enable_grad():
+            assert engine.generate(request_).digest == plain
+        assert matmul.fp32_precision == "bf16"
+    finally:
+        matmul.fp32_precision = before
 
 
 def test_a_plan_is_kept_but_for_what_the_machine_is(engine: Engine, request_: GenerationRequest) -> None:

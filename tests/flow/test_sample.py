@@ -9,11 +9,12 @@ from kinema.flow.noise import noise
 from kinema.flow.paths import VariancePreserving
 from kinema.flow.sample import sample
 from kinema.flow.schedules import linear
-from kinema.flow.steppers import Ddim, Heun, Stepper
+from kinema.flow.steppers import Ddim, Euler, Heun, Stepper
 
 SHAPE = (2, 5, 3, 7)
 ARC = VariancePreserving(offset=0.0)
-EVERY_STEPPER = ["euler", "heun", "ddim", Ddim(eta=0.6, seeds=(1, 2, 3)), Heun(path=ARC, prediction="v")]
+OTHERS = [Ddim(eta=0.6, seeds=(1, 2, 3)), Heun(path=ARC, prediction="v"), Euler(prediction="x0")]
+EVERY_STEPPER = ["euler", "heun", "ddim", *OTHERS]
 
 
 def network(x: Tensor, sigma: Tensor) -> Tensor:

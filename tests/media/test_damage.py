@@ -192,7 +192,7 @@ def test_sound_that_was_cut_off_and_a_file_with_sound_only(tmp_path: Path) -> No
     np.testing.assert_allclose(part.samples[0], tone[24_000:60_000], atol=1e-4)
     heard = read_audio(cut(path, 0.5))
     assert heard is not None
-    assert heard.seconds == pytest.approx(1, abs=0.05)
+    assert heard.seconds == pytest.approx(1, abs=0.1)
     for reader in (read_video, read_picture):
         with pytest.raises(MediaError, match="has no picture in it"):
             reader(path)

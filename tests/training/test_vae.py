@@ -42,7 +42,13 @@ def test_resumed_equals_uninterrupted_bit_for_bit(make_frames: Callable[..., Sha
 
 def test_it_learns(make_frames: Callable[..., ShardSet], tmp_path: Path) -> None:
     train, validation = make_frames(12), make_frames(3, seed=1)
-    loop = replace(LOOP, budget=Budget(steps=150), optim=OptimRecipe(lr=5e-3), validate_every_steps=None, ema_decay=0.9)
+    loop = replace(
+        LOOP,
+        budget=Budget(steps=150),
+        optim=OptimRecipe(kind="muon", lr=5e-3, muon_lr=2e-2),
+        validate_every_steps=None,
+        ema_decay=0.9,
+    )
     outcome = train_vae(replace(RECIPE, loop=loop), train, validation=validation, folder=tmp_path / "run")
     first = read_metrics(tmp_path / "run" / "metrics.jsonl", "train")[0]["psnr_db"]
     assert outcome.scores["psnr_db"] > first + 3

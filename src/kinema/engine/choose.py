@@ -44,8 +44,11 @@ class DtypeChoice:
 
 
 def cache_file() -> Path:
-    """Where choices are kept unless the caller says otherwise."""
-    return Path.home() / ".cache" / "kinema" / "machine.json"
+    """Where choices are kept unless the caller says otherwise: below the user's home, or in the place for temporary files."""
+    try:
+        return Path.home() / ".cache" / "kinema" / "machine.json"
+    except RuntimeError:  # a user without a home, as in some containers
+        return Path(tempfile.gettempdir()) / "kinema-machine.json"
 
 
 def choose_dtypes(threads: int, *, device: str = "cpu", cache: Path | None = None) -> DtypeChoice:

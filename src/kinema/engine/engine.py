@@ -243,7 +243,7 @@ class Engine:
 
 
 class ClipStream:
-    """Chunks of frames (t h w c) as they are decoded. The denoise happens when the first is asked for.
+    """Chunks of frames (t h w c) as they are decoded. The denoise happens when the first is asked for; it can be walked once.
 
     ``recipe`` is for a writer that asks for it at the end, with the hash of all frames.
     """

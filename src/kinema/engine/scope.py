@@ -6,6 +6,7 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch.utils import deterministic
@@ -18,34 +19,39 @@ _LOCK = threading.RLock()
 _OUT_OF_MEMORY = re.compile(
     r"alloc_cpu|DefaultCPUAllocator|can't allocate memory|not enough memory|out of memory", re.I
 )
+_BACKENDS: Any = torch.backends  # whose stubs lack what follows
+# (where, attribute, value during a run). Whatever the caller's process has set, a plan gives the same bits.
+_SETTINGS: tuple[tuple[Any, str, object], ...] = (
+    (deterministic, "fill_uninitialized_memory", False),  # it would write every buffer once more
+    (_BACKENDS.cudnn, "deterministic", True),
+    (_BACKENDS.cudnn, "benchmark", False),
+    (_BACKENDS.mkldnn.matmul, "fp32_precision", "ieee"),
+    (_BACKENDS.mkldnn.conv, "fp32_precision", "ieee"),
+    (_BACKENDS.cuda.matmul, "fp32_precision", "ieee"),
+    (_BACKENDS.cudnn.conv, "fp32_precision", "ieee"),
+)
 
 
 @contextmanager
 def run_scope(threads: int, *, device: str = "cpu") -> Iterator[None]:
     """Runs its body on ``threads`` CPU threads, with deterministic kernels and without gradients; other runs wait."""
     with _LOCK:
-        before = (
-            torch.get_num_threads(),
-            torch.get_deterministic_debug_mode(),
-            deterministic.fill_uninitialized_memory,  # pyright: ignore[reportAttributeAccessIssue]
-            torch.backends.cudnn.deterministic,
-            torch.backends.cudnn.benchmark,
-        )
+        before = torch.get_num_threads(), torch.get_deterministic_debug_mode()
+        values = [getattr(where, name) for where, name, _ in _SETTINGS]
         try:
             torch.set_num_threads(threads)
             # On a GPU the strict mode needs a variable set before the process starts; there the choice of kernels alone is fixed.
             # `use_deterministic_algorithms` does the same but imports the compiler, which takes as long as torch itself.
             torch.set_deterministic_debug_mode("error" if device == "cpu" else "default")
-            # it would write every buffer once more
-            deterministic.fill_uninitialized_memory = False  # pyright: ignore[reportAttributeAccessIssue]
-            torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
-            with torch.inference_mode():
+            for where, name, value in _SETTINGS:
+                setattr(where, name, value)
+            with torch.inference_mode(), torch.autocast(device, enabled=False):
                 yield
         finally:
             torch.set_num_threads(before[0])
             torch.set_deterministic_debug_mode(before[1])
-            deterministic.fill_uninitialized_memory = before[2]  # pyright: ignore[reportAttributeAccessIssue]
-            torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = before[3], before[4]
+            for (where, name, _), value in zip(_SETTINGS, values, strict=True):
+                setattr(where, name, value)
 
 
 @contextmanager

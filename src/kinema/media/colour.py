@@ -69,7 +69,8 @@ class Graph:
 
     def __init__(self, source: str, *filters: tuple[str, str]) -> None:
         self._graph = av.filter.Graph()
-        self._graph.threads = _GRAPH_THREADS
+        if hasattr(self._graph, "threads"):  # PyAV 18; before, a thread per processor, which pays for no picture
+            self._graph.threads = _GRAPH_THREADS
         nodes = [
             self._graph.add("buffer", source),
             *(self._graph.add(*f) for f in filters),

@@ -5,6 +5,7 @@ Formats are a fixed list (PostScript, which runs a program, is not on it) and th
 
 from __future__ import annotations
 
+import functools
 import io
 import warnings
 from collections.abc import Iterator
@@ -32,7 +33,7 @@ def open_image(path: Path) -> Iterator[Image.Image | None]:
     """The picture file, its pixels not yet decoded; None if it is no picture. Raises: MediaError for one that is too large."""
     too_large = MediaError("file", shown(path), f"has more than {MAX_PICTURE_PX:,} pixels; make it smaller")
     try:
-        image = Image.open(path, formats=FORMATS)
+        image = Image.open(path, formats=_readable())
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as e:
         raise too_large from e
     except UnidentifiedImageError:
@@ -100,6 +101,13 @@ def _resize(pixels: Picture, size: tuple[int, int], box: tuple[float, float, flo
     if size == (width, height) and box == (0, 0, width, height):
         return pixels
     return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS, box=box))
+
+
+@functools.cache
+def _readable() -> tuple[str, ...]:
+    """Those of `FORMATS` that this build of Pillow has."""
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
 def _to_8_bit(image: Image.Image, path: Path) -> Image.Image:

@@ -21,6 +21,7 @@ from kinema.training.logs import MetricsLog
 from kinema.training.optim import Optimizer, OptimRecipe
 
 _MAX_SKIPS = 20
+_LATE = 0.95
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,9 +121,7 @@ class Loop:
                 meter.add(self.task.work(batch))
                 if self.step % self.recipe.log_every_steps == 0:
                     self._log(log, meter, parts, observer)
-                if self._is_due(
-                    self._validated_at, self.recipe.validate_every_steps, self.recipe.validate_every_minutes
-                ):
+                if self._is_time_to_validate():
                     self._validate(log)
                     meter.restart(self.watch.elapsed_s)
                 if cancel.is_cancelled:
@@ -179,6 +178,12 @@ class Loop:
         if self.scores["score"] > self.best:
             self.best = self.scores["score"]
             self._save(is_best=True)
+
+    def _is_time_to_validate(self) -> bool:
+        # the end of a run validates anyway, so not shortly before it
+        by_steps = self.recipe.validate_every_steps
+        is_early = by_steps is not None or self._progress() < _LATE
+        return is_early and self._is_due(self._validated_at, by_steps, self.recipe.validate_every_minutes)
 
     def _is_due(self, last: tuple[int, float], steps: int | None, minutes: float) -> bool:
         if steps is not None:

@@ -136,6 +136,7 @@ def _write_tensors(folder: Path, tensors: Mapping[str, Tensor], shard_bytes: int
 def _write_shard(path: Path, tensors: Mapping[str, Tensor]) -> None:
     try:
         save_file(dict(tensors), path, metadata={"format": "pt"})
+        path.chmod(0o644)  # the writer's own is private to the user
     except SafetensorError as e:  # the writer wraps the system's error and loses its number
         raise StorageError(f"{path.parent}: could not be written ({e}); is the disk full?") from e
 

@@ -257,6 +257,7 @@ class TestTraining:
             assert close(traced(**given), model(**given), 5e-2 if conditions else 2e-5)
 
     @pytest.mark.slow
+    @pytest.mark.timeout(1200)
     def test_compiled_it_is_the_same(self, small, inputs, all_conditions):
         model = small(**all_conditions)
         del model.transformer_blocks[1:], model.single_transformer_blocks[1:]
