@@ -15,6 +15,7 @@ from kinema.core.request import GenerationRequest
 from kinema.engine.components import Components
 from kinema.engine.conditions import encode_picture
 from kinema.engine.engine import Engine
+from kinema.engine.scope import run_scope
 from kinema.engine.state import GenerationState
 from kinema.media.picture import read_picture
 from kinema.media.write import write_picture
@@ -31,10 +32,10 @@ def resident(engine: Engine) -> Components:
     return engine._resident[1]
 
 
-@torch.inference_mode()
 def latents_of(engine: Engine, path: Path, place: int) -> torch.Tensor:
-    """The latents of the picture at latent frame ``place`` of a 48x32 clip."""
-    return encode_picture(resident(engine), read_picture(path, width_px=48, height_px=32), place)
+    """The latents of the picture at latent frame ``place`` of a 48x32 clip, made on as many threads as clips are."""
+    with run_scope(engine.plan(GenerationRequest(prompt="any")).threads):
+        return encode_picture(resident(engine), read_picture(path, width_px=48, height_px=32), place)
 
 
 def test_a_picture_at_the_start_is_the_first_latent_frame_exactly(

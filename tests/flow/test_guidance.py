@@ -143,6 +143,18 @@ def test_guided_samples_are_equal_batched_and_split(method) -> None:
     assert not torch.equal(batched, run(Guidance(scale=3.0, method=method), Denoiser()))
 
 
+def test_a_predictor_guides_by_its_method() -> None:
+    x, sigmas, denoiser = noise(SHAPE, seeds=(1, 2)), linear(5), Denoiser()
+    level = sigmas[2].expand(2)
+    cond, uncond = denoiser(x, level, COND), denoiser(x, level, UNCOND)
+    for guidance, expected in (
+        (Guidance(scale=4.0), classifier_free(cond, uncond, 4.0)),
+        (Guidance(scale=4.0, method="cfg_zero_star"), cfg_zero_star(cond, uncond, 4.0, step=2)),
+    ):
+        said = guidance.predictor(denoiser, cond=COND, uncond=UNCOND, sigmas=sigmas)(x, level)
+        assert torch.equal(said, expected), guidance.method
+
+
 @pytest.mark.parametrize("zero_steps", [0, 1, 3])
 def test_zero_steps_stand_still_and_ask_nobody(zero_steps: int) -> None:
     denoiser, seen = Denoiser(), [noise(SHAPE, seeds=(1, 2))]

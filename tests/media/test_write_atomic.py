@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -84,15 +85,17 @@ def test_the_old_file_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.fixture
-def file_limit() -> Iterator[None]:
-    """Puts the process's largest file size back afterwards."""
+@contextmanager
+def file_limit(num_bytes: int) -> Iterator[None]:
+    """No file may grow past ``num_bytes`` within; also not the one that the test run's own words go to, so no longer than needed."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-@pytest.mark.usefixtures("file_limit")
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("part", [0, 0.3, 0.7, 0.98])
 def test_no_room_at_any_point(tmp_path: Path, name: str, part: float) -> None:
@@ -102,9 +105,7 @@ def test_no_room_at_any_point(tmp_path: Path, name: str, part: float) -> None:
     largest = max(p.stat().st_size for p in (tmp_path / "free").rglob("*.*"))
     assert written.num_frames == 9
     (tmp_path / "full").mkdir()
-    hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
-    resource.setrlimit(resource.RLIMIT_FSIZE, (int(largest * part), hard))
-    with pytest.raises(StorageError, match=str(tmp_path)):
+    with file_limit(int(largest * part)), pytest.raises(StorageError, match=str(tmp_path)):
         write_video(target(tmp_path / "full", name), frames, fps=8)
     assert not list((tmp_path / "full").iterdir())
 
@@ -161,3 +162,23 @@ def test_a_writer_that_fails_says_so_at_once(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(StorageError):
         write_video(tmp_path / "a.mp4", frames(), fps=8)
     assert num_given < 20  # not only at the end
+
+
+def test_closing_and_aborting_by_hand(tmp_path: Path) -> None:
+    with VideoWriter(tmp_path / "a.mp4", fps=8) as writer:
+        writer.write(ramp(3, 16, 16))
+        assert writer.close() is writer.close()
+        writer.abort()
+    assert (tmp_path / "a.mp4").stat().st_size == writer.result.size_bytes
+    with VideoWriter(tmp_path / "b.mp4", fps=8) as writer:
+        writer.write(ramp(3, 16, 16))
+        writer.abort()
+    assert [p.name for p in tmp_path.iterdir()] == ["a.mp4"]
+
+
+def test_what_an_encoder_cannot_do_is_one_line(tmp_path: Path) -> None:
+    for name, shape in (("a.mp4", (1, 2, 16_400, 3)), ("a.webp", (2, 2, 16_400, 3)), ("one.webp", (1, 2, 16_400, 3))):
+        with pytest.raises(KinemaError, match="could not be") as e:
+            write_video(tmp_path / name, np.zeros(shape, np.uint8), fps=8)
+        assert "\n" not in str(e.value)
+    assert not list(tmp_path.iterdir())

@@ -68,6 +68,16 @@ def test_chroma_is_sited_left(tmp_path: Path) -> None:
     assert abs((blue - centre).mean()) > 0.5
 
 
+def test_colours_stay_in_their_place(tmp_path: Path) -> None:
+    x = np.arange(64)
+    row = np.stack([60 + 0 * x, 60 + 0 * x, x * 4], axis=-1).astype(np.uint8)
+    frames = np.repeat(row[None, None], 32, axis=1)
+    write_video(tmp_path / "a.mp4", frames, fps=24, quality="master")
+    back = read_video(tmp_path / "a.mp4").frames.astype(float)
+    # chroma read as if sited in the middle would lie half a sample beside: blue would be off by 2
+    assert abs((back - frames)[..., 2][0, :, 4:-4].mean()) < 0.4
+
+
 def test_colours_come_back(tmp_path: Path) -> None:
     frames = blocks(COLOURS)
     write_video(tmp_path / "a.mp4", frames, fps=24, quality="master")

@@ -27,6 +27,8 @@ HDR_TRANSFERS = (16, 18)
 
 # H.273 matrix number -> swscale's name for it; 10 (constant luminance) is rare and near enough to 9
 _MATRICES = {1: "bt709", 4: "fcc", 5: "bt601", 6: "bt601", 7: "smpte240m", 9: "bt2020", 10: "bt2020"}
+# codecs with chroma samples between luma samples; PyAV doesn't tell what a file states, and the others' default is left
+_CENTRED = ("mjpeg", "mpeg1video")
 _FLAGS = "bicubic+accurate_rnd+full_chroma_int+full_chroma_inp+bitexact"
 _GRAPH_THREADS = 4
 
@@ -39,12 +41,13 @@ class YuvKind:
     width: int
     height: int
     matrix: str
+    chroma: str
     is_full_range: bool
     has_alpha: bool
     is_interlaced: bool
 
 
-def kind_of(frame: av.VideoFrame, *, is_interlaced: bool) -> YuvKind:
+def kind_of(frame: av.VideoFrame, codec: str, *, is_interlaced: bool) -> YuvKind:
     """How ``frame`` is to be read: what it states, or this room's rule where it states nothing."""
     fmt = frame.format
     is_rgb = fmt.is_rgb or fmt.has_palette
@@ -53,6 +56,7 @@ def kind_of(frame: av.VideoFrame, *, is_interlaced: bool) -> YuvKind:
         width=frame.width,
         height=frame.height,
         matrix="rgb" if is_rgb else matrix_of(int(frame.colorspace), frame.width, frame.height),
+        chroma="center" if codec in _CENTRED else "left",
         is_full_range=is_rgb or fmt.name.startswith("yuvj") or int(frame.color_range) == FULL,
         has_alpha=fmt.has_palette or any(c.is_alpha for c in fmt.components),
         is_interlaced=is_interlaced,
@@ -69,7 +73,7 @@ class Graph:
 
     def __init__(self, source: str, *filters: tuple[str, str]) -> None:
         self._graph = av.filter.Graph()
-        if hasattr(self._graph, "threads"):  # PyAV 18; before, a thread per processor, which pays for no picture
+        if hasattr(self._graph, "threads"):  # from PyAV 18 on; before, FFmpeg takes a thread per processor
             self._graph.threads = _GRAPH_THREADS
         nodes = [
             self._graph.add("buffer", source),
@@ -111,7 +115,7 @@ def rgb_graph(kind: YuvKind, time_base: Fraction) -> Graph:
     source = f"video_size={kind.width}x{kind.height}:pix_fmt={kind.pixel_format}:time_base={time_base}:pixel_aspect=1/1"
     scale = f"out_range=pc:in_range={'pc' if kind.is_full_range else 'tv'}:flags={_FLAGS}"
     if not is_rgb:
-        scale += f":in_color_matrix={matrix}"
+        scale += f":in_color_matrix={matrix}:in_chroma_loc={kind.chroma}"
     filters = [("scale", scale), ("format", f"pix_fmts={'rgba' if kind.has_alpha else 'rgb24'}")]
     if kind.pixel_format.startswith(("gray", "ya")):
         # swscale takes grey for full range whatever is said; as YUV, unchanged, it is believed

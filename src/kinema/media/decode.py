@@ -127,12 +127,12 @@ class VideoDecoder:
     def frames(self, start_s: float = 0.0) -> Iterator[Frame]:
         """RGB (or RGBA) frames from the key frame before ``start_s`` on, deinterlaced and upright."""
         if start_s > 0:
-            seek(self.container, start_s + float((self._origin or 0) * self._time_base))
+            self._enter(start_s)
         graph, kind, is_interlaced = None, None, False
         orientation = UPRIGHT
         for frame in self.av_frames():
             is_interlaced = is_interlaced or frame.interlaced_frame
-            found = kind_of(frame, is_interlaced=is_interlaced)
+            found = kind_of(frame, self.stream.codec_context.name, is_interlaced=is_interlaced)
             if found != kind:  # the first frame, or a stream that changes its size
                 if graph is not None:
                     yield from self._shown(graph.push(None), orientation)
@@ -142,6 +142,18 @@ class VideoDecoder:
             yield from self._shown(graph.push(frame), orientation)
         if graph is not None:
             yield from self._shown(graph.push(None), orientation)
+
+    def _enter(self, start_s: float) -> None:
+        """Goes to a key frame at or before ``start_s``; to the start where seeking lands too late, as in transport streams."""
+        target_s = start_s + float((self._origin or 0) * self._time_base)
+        self._seek(target_s)
+        first = next(self.av_frames(), None)
+        is_late = first is None or first.pts is None or float(first.pts * self._time_base) > target_s
+        self._seek(0 if is_late else target_s)
+
+    def _seek(self, to_s: float) -> None:
+        seek(self.container, to_s)
+        self._decoder.flush_buffers()
 
     def _packets(self) -> Iterator[av.Packet]:
         try:
@@ -157,8 +169,16 @@ class VideoDecoder:
                 "file", str(self.path), f"has pixels of a kind ({kind.pixel_format}) that can't be read"
             ) from e
 
+    def _filtered(self, frames: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
+        try:
+            yield from frames
+        except FFmpegError as e:
+            raise MediaError(
+                "file", shown(self.path), f"has frames that can't be turned into RGB ({e.strerror})"
+            ) from e
+
     def _shown(self, frames: Iterator[av.VideoFrame], orientation: Orientation) -> Iterator[Frame]:
-        for frame in frames:
+        for frame in self._filtered(frames):
             assert frame.pts is not None
             assert frame.time_base is not None
             start = Fraction(self._origin or 0) * self._time_base

@@ -56,8 +56,11 @@ def writing(path: object) -> Iterator[None]:
         if e.errno == errno.EFBIG:
             raise StorageError(f"{path}: grew past the file size allowed here; choose another disk or raise it") from e
         raise StorageError(f"{path}: could not be written ({e.strerror or e}); choose another place") from e
-    except FFmpegError as e:
-        raise MediaError("path", shown(path), f"could not be encoded ({e.strerror})") from e
+    except (FFmpegError, ValueError) as e:  # FFmpeg's and Pillow's encoders
+        reason = e.strerror if isinstance(e, FFmpegError) else " ".join(str(e).split())[:80]
+        raise MediaError(
+            "path", shown(path), f"could not be encoded ({reason}); try another size or kind of file"
+        ) from e
 
 
 def shown(path: object) -> str:

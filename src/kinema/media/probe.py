@@ -132,7 +132,7 @@ def video_info(path: Path) -> MediaInfo:
 
 def _video_info(container: InputContainer, decoder: VideoDecoder, frame: av.VideoFrame) -> MediaInfo:
     stream, orientation = decoder.stream, orientation_of(frame)
-    kind = kind_of(frame, is_interlaced=frame.interlaced_frame)
+    kind = kind_of(frame, stream.codec_context.name, is_interlaced=frame.interlaced_frame)
     aspect = stream.sample_aspect_ratio or Fraction(1)
     width = max(1, round(frame.width * max(aspect, 1)))
     height = max(1, round(frame.height / min(aspect, 1)))

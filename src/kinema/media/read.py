@@ -2,7 +2,7 @@
 
 A file that was cut off gives the frames that can still be decoded, and `VideoClip.is_truncated` says so; one without any raises.
 Frames keep the file's own times (variable rates included) unless ``fps`` asks for a constant rate: then each frame is the one
-that a player would show at that moment. Fields are woven into frames, pixels made square, pictures turned upright.
+that a player would show at that moment. Interlaced frames are deinterlaced, pixels made square, pictures turned upright.
 """
 
 from __future__ import annotations

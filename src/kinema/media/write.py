@@ -153,6 +153,8 @@ class VideoWriter:
 
     def close(self) -> WrittenFile:
         """Finishes the file and puts it in place. Raises as `write` does, and leaves no file then."""
+        if self._result is not None:
+            return self._result
         try:
             self._put(None)
             while self._thread.is_alive():  # not one long join: Ctrl-C is only noticed between waits on some systems
@@ -173,7 +175,9 @@ class VideoWriter:
         return self._result
 
     def abort(self) -> None:
-        """Stops and leaves no file."""
+        """Stops and leaves no file. Does nothing once the file is finished."""
+        if self._result is not None:
+            return
         self._is_aborted.set()
         with contextlib.suppress(queue.Empty):
             while True:
@@ -187,10 +191,10 @@ class VideoWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if error is None:
-            self.close()
-        else:
+        if error is not None:
             self.abort()
+        elif not self._is_aborted.is_set():
+            self.close()
 
     def _put(self, frame: Picture | None) -> None:
         while True:

@@ -81,6 +81,8 @@ class VaeTask:
         """The loss of one batch."""
         return self._loss(batch, self.facts["dtype"])
 
+    @torch.no_grad()
+    @torch.no_grad()
     def validate(self, step: int) -> Mapping[str, float]:
         """PSNR in dB of held-out clips: the mean of clips (the score), the worst clip, and that of first frames."""
         scores, first = [], []
