@@ -67,7 +67,9 @@ def choose_dtypes(threads: int, *, device: str = "cpu", cache: Path | None = Non
 def known_choice(cache: Path | None) -> DtypeChoice | None:
     """A choice that was made for this processor and torch before, if any; torch is not loaded."""
     start = f"{_machine_key()} | "
-    found = (_parse(value) for key, value in sorted(_read(cache).items()) if key.startswith(start))
+    # the widest vector set first: others were asked for by somebody once
+    entries = sorted(_read(cache).items(), reverse=True)
+    found = (_parse(value) for key, value in entries if key.startswith(start))
     return next((c for c in found if c is not None), None)
 
 
