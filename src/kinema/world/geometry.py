@@ -1,4 +1,4 @@
-"""Exact truth a pixel: depth, subject mask and optical flow, at one sample in each pixel's middle.
+"""Exact truth a pixel: depth, whose pixel it is, and optical flow, at one sample in each pixel's middle.
 
 Legend: n views, p solids, h w pixels.
 """
@@ -14,11 +14,10 @@ from torch import Tensor
 from kinema.core.geometry import VideoShape
 from kinema.world.affine import compose, invert
 from kinema.world.camera import frame_times, scene_camera
-from kinema.world.motion import pose
 from kinema.world.places import props
 from kinema.world.scene import Scene
 from kinema.world.solids import stand
-from kinema.world.subjects import subject_solids
+from kinema.world.stage import EFFECT, cast
 from kinema.world.trace import FAR, Coordinates, trace
 from kinema.world.view import View
 
@@ -30,8 +29,12 @@ class Geometry:
     """Per-pixel truth of one clip; `kinema.world.render.Rendered` states units and conventions."""
 
     depth: Float[Tensor, "t h w"]
-    mask: Bool[Tensor, "t h w"]
+    owner: Int[Tensor, "t h w"]
     flow: Float[Tensor, "t h w 2"]
+
+    def masks(self, count: int) -> Bool[Tensor, "s t h w"]:
+        """The pixels of each of ``count`` subjects."""
+        return torch.stack([self.owner == number for number in range(count)])
 
 
 def geometry(scene: Scene, shape: VideoShape, *, device: str | torch.device = "cpu") -> Geometry:
@@ -43,13 +46,13 @@ def geometry(scene: Scene, shape: VideoShape, *, device: str | torch.device = "c
     view, after = (
         View.of([scene_camera(inner, t)], height_px=shape.height_px, width_px=shape.width_px) for t in (times, later)
     )
-    subject, moved = (subject_solids([inner], pose(inner, t)) for t in (times, later))
-    front = trace(subject, view, view.whole(), device=place, with_index=True)
+    now, moved = (cast(inner, t) for t in (times, later))
+    front = trace(now.solids, view, view.whole(), device=place, with_index=True)
     back = trace(stand([props(inner)], len(times)), view, view.whole(), device=place)
     depth, point = _seen(view, torch.minimum(front.depth, back.depth), place)
-    mask = front.depth < back.depth
-    # A point of the subject moves with its solid: out of the solid's frame now, into its frame later.
-    carry = compose(moved.matrix, invert(subject.matrix)).to(place, torch.float32)
+    is_front = front.depth < back.depth
+    # A point of a subject moves with its solid: out of the solid's frame now, into its frame later.
+    carry = compose(moved.solids.matrix, invert(now.solids.matrix)).to(place, torch.float32)
     assert front.index is not None, "asked for"
     number = front.index.clamp(min=0).to(torch.int64)
     own = carry[torch.arange(len(times), device=place)[:, None, None], number]  # n h w 3 4
@@ -57,11 +60,13 @@ def geometry(scene: Scene, shape: VideoShape, *, device: str | torch.device = "c
         own[..., k, 0] * point[0] + own[..., k, 1] * point[1] + own[..., k, 2] * point[2] + own[..., k, 3]
         for k in range(3)
     ]
-    point = [torch.where(mask, c, p) for c, p in zip(carried, point, strict=True)]
+    point = [torch.where(is_front, c, p) for c, p in zip(carried, point, strict=True)]
     flow = _project(after, point, place) - _middles(view, place)
+    owners = torch.tensor(now.owners, dtype=torch.int16, device=place)
+    owner = torch.where(is_front, owners[number], EFFECT)
     if scene.flipped:
-        depth, mask, flow = depth.flip(2), mask.flip(2), flow.flip(2) * torch.tensor([-1.0, 1.0], device=place)
-    return Geometry(depth=depth, mask=mask, flow=flow)
+        depth, owner, flow = depth.flip(2), owner.flip(2), flow.flip(2) * torch.tensor([-1.0, 1.0], device=place)
+    return Geometry(depth=depth, owner=owner, flow=flow)
 
 
 def mask_boxes(mask: Bool[Tensor, "t h w"]) -> Int[Tensor, "t 4"]:

@@ -1,4 +1,4 @@
-"""Pixels of scenes: backdrop, shadow, props and subject as layers, over all frames of like scenes at once.
+"""Pixels of scenes: backdrop, shadows, props, subjects and weather as layers, over all frames of a scene at once.
 
 Legend: t frames, n views (frames of any number of scenes), h w pixels.
 """
@@ -17,39 +17,41 @@ from kinema.core.errors import InvalidInput, choices
 from kinema.core.geometry import VideoShape
 from kinema.world.backdrop import backdrop
 from kinema.world.camera import frame_times, scene_camera
+from kinema.world.derived import pose_map, sketch
 from kinema.world.geometry import geometry, mask_boxes
-from kinema.world.motion import join, pose
-from kinema.world.places import SKIES, props
+from kinema.world.layers import add_layer, add_shadow, flatten, ground_depth
+from kinema.world.lights import lights
+from kinema.world.places import props
 from kinema.world.scene import Scene
-from kinema.world.shadow import shadow, shadow_boxes
-from kinema.world.solids import Colour, Solids, Vector, stand
-from kinema.world.subjects import subject_solids
-from kinema.world.trace import FAR, trace
-from kinema.world.view import View, Window, around, screen_boxes
+from kinema.world.solids import stand
+from kinema.world.stage import Cast, cast
+from kinema.world.view import View
+from kinema.world.weather import overlay
 
-OUTPUTS = ("rgb", "depth", "masks", "flow", "boxes")
+OUTPUTS = ("rgb", "depth", "masks", "flow", "boxes", "sketch", "pose")
 
 # Pixels drawn at once: on a CPU the frames of one scene at a time, as many as stay in its caches; elsewhere many scenes.
 _CPU_CHUNK_PX = 1 << 18
 _DEVICE_CHUNK_PX = 1 << 24
-_GRAIN = 2  # samples per pixel and axis where there are edges
-_SHADOW_STRENGTH = 0.52
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rendered:
     """What was asked for of one clip; None for the rest.
 
-    ``depth`` is along the view axis in subject heights (infinite for the sky), ``masks`` is true on the subject, ``flow`` is in
-    pixels to the next frame (x right, y down), ``boxes`` holds left, top, right, bottom of the subject's visible pixels in each
-    frame (right and bottom exclusive; -1 where it isn't seen). All but the frames have one sample a pixel, in its middle.
+    ``depth`` is along the view axis in subject heights (infinite for the sky), ``masks`` is true on each of the s subjects, ``flow``
+    is in pixels to the next frame (x right, y down), ``boxes`` holds left, top, right, bottom of each subject's visible pixels in
+    each frame (right and bottom exclusive; -1 where it isn't seen), ``sketch`` outlines on white, ``pose`` the subjects' limbs as
+    coloured strokes on black. All but the frames have one sample a pixel, in its middle.
     """
 
     frames: UInt8[Tensor, "t h w c"] | None = None
     depth: Float[Tensor, "t h w"] | None = None
-    masks: Bool[Tensor, "t h w"] | None = None
+    masks: Bool[Tensor, "s t h w"] | None = None
     flow: Float[Tensor, "t h w 2"] | None = None
-    boxes: Int[Tensor, "t 4"] | None = None
+    boxes: Int[Tensor, "s t 4"] | None = None
+    sketch: UInt8[Tensor, "t h w c"] | None = None
+    pose: UInt8[Tensor, "t h w c"] | None = None
 
 
 def render(
@@ -66,14 +68,17 @@ def render(
     frames = _frames(scenes, shape, place) if "rgb" in outputs else None
     results = []
     for i, scene in enumerate(scenes):
-        exact = geometry(scene, shape, device=place) if set(outputs) - {"rgb"} else None
+        exact = geometry(scene, shape, device=place) if set(outputs) - {"rgb", "pose"} else None
+        masks = exact.masks(len(scene.subjects)) if exact and {"masks", "boxes"} & set(outputs) else None
         results.append(
             Rendered(
                 frames=None if frames is None else frames[i],
                 depth=exact.depth if exact and "depth" in outputs else None,
-                masks=exact.mask if exact and "masks" in outputs else None,
+                masks=masks if "masks" in outputs else None,
                 flow=exact.flow if exact and "flow" in outputs else None,
-                boxes=mask_boxes(exact.mask) if exact and "boxes" in outputs else None,
+                boxes=torch.stack([mask_boxes(m) for m in masks]) if masks is not None and "boxes" in outputs else None,
+                sketch=sketch(exact.depth, exact.owner) if exact and "sketch" in outputs else None,
+                pose=pose_map(scene, shape, device=place) if "pose" in outputs else None,
             )
         )
     return results
@@ -93,14 +98,14 @@ def _frames(scenes: Sequence[Scene], shape: VideoShape, device: torch.device) ->
 
 
 def _chunks(scenes: Sequence[Scene], shape: VideoShape, device: torch.device) -> Iterator[tuple[list[int], int, int]]:
-    """(scene numbers of one place and time, first frame, end frame) of what is drawn at once."""
+    """(numbers of scenes with one backdrop, first frame, end frame) of what is drawn at once."""
     frame_px = shape.height_px * shape.width_px
     limit = _CPU_CHUNK_PX if device.type == "cpu" else _DEVICE_CHUNK_PX
     num_frames = max(1, min(shape.frames, limit // frame_px))
     num_scenes = 1 if device.type == "cpu" else max(1, limit // (frame_px * shape.frames))
-    alike: dict[tuple[str, str], list[int]] = {}
+    alike: dict[tuple[object, ...], list[int]] = {}
     for i, scene in enumerate(scenes):
-        alike.setdefault((scene.place, scene.time), []).append(i)
+        alike.setdefault((scene.place, scene.time, scene.weather, scene.style, scene.is_afloat), []).append(i)
     for numbers in alike.values():
         for first in range(0, len(numbers), num_scenes):
             for start in range(0, shape.frames, num_frames):
@@ -110,69 +115,23 @@ def _chunks(scenes: Sequence[Scene], shape: VideoShape, device: torch.device) ->
 def _draw(
     scenes: Sequence[Scene], times: Float[Tensor, " t"], shape: VideoShape, device: torch.device
 ) -> Float[Tensor, "n c h w"]:
-    """Pictures of unflipped ``scenes`` of one place and time, scene by scene."""
-    sky, moments = SKIES[scenes[0].time], len(times)
+    """Pictures of unflipped ``scenes`` of one place, time, weather and style, scene by scene."""
+    light, moments, is_cartoon = lights(scenes[0]), len(times), scenes[0].style == "cartoon"
     view = View.of([scene_camera(s, times) for s in scenes], height_px=shape.height_px, width_px=shape.width_px)
     picture = backdrop(scenes, times, view, device=device)
-    kinds: dict[str, list[int]] = {}
-    for i, scene in enumerate(scenes):
-        kinds.setdefault(scene.subject.kind, []).append(i)
-    subjects: list[tuple[Tensor, Solids]] = []
-    for numbers in kinds.values():
-        rows = (torch.tensor(numbers)[:, None] * moments + torch.arange(moments)).flatten()
-        actors = [scenes[i] for i in numbers]
-        subjects.append((rows, subject_solids(actors, join([pose(s, times) for s in actors]))))
-    for rows, solids in subjects:
-        _cast(picture, solids, view.take(rows), rows=rows, sun=sky.sun)
-    everything = torch.arange(len(view))
+    if is_cartoon:
+        flatten(picture)
+    depth = ground_depth(view, device)
+    acts: list[tuple[Tensor, Cast]] = []
+    for number, scene in enumerate(scenes):
+        acts.append((torch.arange(moments) + number * moments, cast(scene, times)))
+    for rows, act in acts:
+        add_shadow(picture, act.solids, view.take(rows), rows=rows, light=light)
     behind = stand([props(s) for s in scenes], moments)
-    _layer(picture, behind, view, rows=everything, lights=(sky.sun, sky.sun_light, sky.ambient))
-    for rows, solids in subjects:
-        lights = (sky.sun, sky.subject_sun, sky.subject_ambient)
-        _layer(picture, solids, view.take(rows), rows=rows, lights=lights)
+    add_layer(picture, depth, behind, view, rows=torch.arange(len(view)), light=light.world, is_cartoon=is_cartoon)
+    for rows, act in acts:
+        add_layer(picture, depth, act.solids, view.take(rows), rows=rows, light=light.subject, is_cartoon=is_cartoon)
+    overlay(picture, scenes, times, view, depth=depth)
     return picture
 
 
-def _layer(picture: Tensor, solids: Solids, view: View, *, rows: Tensor, lights: tuple[Vector, Colour, Colour]) -> None:
-    """Draws ``solids`` over ``rows`` of ``picture`` in place."""
-    window = view.window(around(screen_boxes(solids, view)), grain=_GRAIN)
-    if window is None:
-        return
-    hits = trace(solids, view, window, device=picture.device)
-    sun, sun_light, ambient = lights
-    length = sum(s * s for s in sun) ** 0.5
-    nx, ny, nz = hits.normal
-    # Wrapped round the edge between light and dark, so that no side of a toy is black.
-    facing = ((nx * (sun[0] / length) + ny * (sun[1] / length) + nz * (sun[2] / length)) * 0.62 + 0.38).clamp(min=0)
-    dome = ny * 0.22 + 0.78
-    covered = (hits.depth < FAR).to(torch.float32)
-    at = _pixels(window, rows, picture.device)
-    share = _halve(covered)
-    for k in range(3):
-        lit = _halve(hits.colour[k] * (facing * sun_light[k] + dome * ambient[k]) * covered)
-        pixels = (at[0], k, at[1], at[2])
-        picture[pixels] = picture[pixels] * (1 - share) + lit
-
-
-def _cast(picture: Tensor, solids: Solids, view: View, *, rows: Tensor, sun: Vector) -> None:
-    """Darkens the ground in ``rows`` of ``picture`` where ``solids`` cast a shadow, in place."""
-    window = view.window(shadow_boxes(solids, sun, view), grain=1)
-    if window is None:
-        return
-    dark = 1 - _SHADOW_STRENGTH * shadow(solids, sun, view, window=window, device=picture.device)
-    at = _pixels(window, rows, picture.device)
-    for k in range(3):
-        pixels = (at[0], k, at[1], at[2])
-        picture[pixels] = picture[pixels] * dark
-
-
-def _pixels(window: Window, rows: Tensor, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """Indices (n 1 1, n h 1, n 1 w) of the window's pixels."""
-    down = window.top.to(device)[:, None, None] + torch.arange(window.height_px, device=device)[None, :, None]
-    across = window.left.to(device)[:, None, None] + torch.arange(window.width_px, device=device)[None, None, :]
-    return rows.to(device)[:, None, None], down, across
-
-
-def _halve(x: Tensor) -> Tensor:
-    """Means of 2x2 samples."""
-    return (x[:, ::2, ::2] + x[:, 1::2, ::2] + (x[:, ::2, 1::2] + x[:, 1::2, 1::2])) * 0.25

@@ -66,7 +66,8 @@ class Scene:
     """One diorama: one to three subjects in a place at a time and in a weather, seen by a moving camera.
 
     ``layout`` seeds what words don't say (where the trees stand, the ground's blotches, the stars); ``flipped`` says that this
-    layout is seen in a mirror. ``elevation_deg`` is how far the camera looks down.
+    layout is seen in a mirror. ``elevation_deg`` is how far the camera looks down, ``camera_speed`` scales its movement,
+    ``span`` is what the picture's shorter side shows at the subjects, in subject heights (None: as much as their number needs).
     Raises: InvalidInput, naming the field, the value and the choices.
     """
 
@@ -78,6 +79,8 @@ class Scene:
     style: str = "toy"
     layout: int = 0
     elevation_deg: float = 6.0
+    camera_speed: float = 1.0
+    span: float | None = None
     flipped: bool = False
 
     def __post_init__(self) -> None:
@@ -92,6 +95,9 @@ class Scene:
         _check_choice("camera", self.camera, CAMERA_NAMES)
         _check_choice("style", self.style, STYLES)
         _check_range("elevation_deg", self.elevation_deg, 2.0, 35.0)
+        _check_range("camera_speed", self.camera_speed, 0.5, 1.5)
+        if self.span is not None:
+            _check_range("span", self.span, 2.0, 5.0)
         if not isinstance(self.layout, int) or isinstance(self.layout, bool) or not 0 <= self.layout < 2**63:
             raise InvalidInput("layout", self.layout, "must be a whole number from 0 to 2**63 - 1")
         if not isinstance(self.flipped, bool):
