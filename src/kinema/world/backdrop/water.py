@@ -1,0 +1,174 @@
+"""Seas and lakes: waves that roll in and break, foam along the shore and round rocks, mirrors, glitter, lilies and raindrops' rings.
+
+Legend: n views, h w pixels. All motion is a closed formula of time.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from kinema.world.backdrop.far import layer_paint, layers_of, profile
+from kinema.world.backdrop.field import Planes, Points, dots, mix, rings, shade, smooth
+from kinema.world.backdrop.sky import light_azimuth, sky_paint
+from kinema.world.places.grounds import CLEAR_SEA, FOAM, WATERS
+from kinema.world.places.shores import COAST_SHORE_Z, FAR_BANK_Z, FAR_SAND_Z, LAKE_SHORE_Z, SHORE_Z, cliffs
+
+_GLITTER = {"dawn": (1.0, 0.86, 0.84), "sunset": (1.0, 0.78, 0.36), "night": (0.80, 0.84, 0.95)}
+
+
+def wet(points: Points, land: Planes, shine: Tensor | None) -> tuple[Planes, Tensor | None]:
+    """``land`` with the place's water beside it, and how much of the sky is seen in either (None: nothing shines)."""
+    out, water, foam = _SHORES[points.scene.place](points)
+    if points.scene.weather == "rain":
+        pixel = (points.wide + points.deep) / 0.7
+        ring = rings(points.x / 0.35, points.z / 0.35, points.time, pixel, rate=1.5, shift=points.phase[1])
+        water = mix(water, FOAM, ring * 0.5 * points.fade(9.0))
+    water = _glitter(points, water)
+    share = (out / 0.12 + 0.0).clamp(0, 1)
+    colour = mix(land, water, share)
+    if foam is not None:
+        colour = mix(colour, FOAM, foam)
+    return colour, None if shine is None else shine * (1 - 0.75 * share)
+
+
+def _wash(points: Points) -> Tensor:
+    """How far the last wave runs up the shore."""
+    return 0.16 * torch.sin(2 * math.pi * points.time / 3.0 + points.phase[1])
+
+
+def _beach(points: Points) -> tuple[Tensor, Planes, Tensor | None]:
+    x, z, t, phase = points.x, points.z, points.time, points.phase
+    sea = WATERS["beach"]
+    afloat = points.scene.is_afloat
+    way = -1.0 if afloat else 1.0  # the side on which the land lies: +1 towards the camera
+    shore = (FAR_SAND_Z if afloat else SHORE_Z) + 0.22 * torch.sin(0.9 * x + phase[0]) + way * _wash(points)
+    out = (shore - z) * way  # how far off the shore
+    fade = points.fade(16.0)
+    wave = torch.sin(2.1 * out + 2 * math.pi * t / sea.period_s + 0.5 * torch.sin(0.8 * x + phase[2])) * fade
+    near = CLEAR_SEA if afloat else sea.near
+    water = mix(near, sea.far, smooth((points.depth - 3.0) / 18.0) if afloat else smooth(out / 14.0))
+    if afloat:
+        # Light that the waves gather on the shallow bottom.
+        net = torch.sin(2.6 * x + 1.3 * torch.sin(1.9 * z + 1.1 * t)) + torch.sin(3.1 * z + 1.2 * torch.sin(2.2 * x - 0.9 * t))
+        water = mix(water, (0.72, 0.98, 0.92), (1 - net.abs() * 2.2).clamp(0, 1) * 0.55 * points.fade(8.0))
+    water = mix(water, FOAM, (wave - 0.72).clamp(0, 1) * sea.foam * (0.55 if afloat else 1.0))
+    foam = (1 - ((out - 0.12).abs() / 0.30).clamp(0, 1)) * 0.95
+    return out, water, foam
+
+
+def _coast(points: Points) -> tuple[Tensor, Planes, Tensor | None]:
+    x, z, t, phase = points.x, points.z, points.time, points.phase
+    sea = WATERS["coast"]
+    afloat = points.scene.is_afloat
+    way = -1.0 if afloat else 1.0  # where the waves go
+    beat = 2 * math.pi * t / sea.period_s
+    swell = 2 * math.pi / sea.wave_length * -way * z + beat + 0.9 * torch.sin(0.7 * x + phase[2]) + 0.5 * torch.sin(1.9 * x + phase[3])
+    wave = torch.sin(swell)
+    fade = points.fade(18.0)
+    chop = torch.sin(4.1 * x + 1.4 * torch.sin(3.3 * z + 0.8 * t + phase[0])) * torch.sin(5.3 * z + 1.1 * t + 1.2 * torch.sin(2.3 * x))
+    water = mix(sea.near, sea.far, smooth((points.depth - 3.0) / 20.0))
+    water = shade(water, 1 + (sea.swell * wave * 0.7 + 0.16 * chop) * fade)
+    # Crests break behind their front: a bright line, and torn foam that it leaves.
+    crest = ((wave - 0.70) * 3.4).clamp(0, 1)
+    trail = (torch.sin(swell - way * 0.0 - 0.9) - 0.25).clamp(0, 1) * ((chop - 0.15) * 4).clamp(0, 1) * 0.55
+    water = mix(water, FOAM, (torch.maximum(crest * (0.75 + 0.4 * chop).clamp(0, 1), trail) * fade * 0.95).clamp(0, 1))
+    wall, beside = _walls(points)
+    away = torch.minimum(wall, beside)
+    # Foam at the foot of the cliffs swells as each wave comes in.
+    surge = 0.30 + 0.22 * torch.sin(beat + 2 * math.pi / sea.wave_length * -way * z + 0.9 * torch.sin(0.7 * x + phase[2])) + 0.10 * chop
+    foam = (1.25 - (away / surge).clamp(min=0)).clamp(0, 1) * (away > -0.25)
+    out = wall
+    if not afloat:
+        jag = 0.30 * torch.sin(1.3 * x + phase[0]) + 0.16 * torch.sin(3.7 * x + phase[1]) + 0.07 * torch.sin(8.3 * x)
+        shore = COAST_SHORE_Z + jag - z
+        out = torch.minimum(wall, shore)
+        run = 0.20 + 0.14 * torch.sin(beat + phase[1]) + 0.08 * chop
+        foam = torch.maximum(foam, (1.2 - ((shore - 0.1).abs() / run)).clamp(0, 1))
+    return out, water, foam * 0.96
+
+
+def _walls(points: Points) -> tuple[Tensor, Tensor]:
+    """Distances from the cliff wall, and from the rocks that stand in the water before it (negative inside)."""
+    shapes = [cliffs(s) for s in points.scenes]
+    x, z = points.x, points.z
+    line, phase, gap_x, gap_half = (
+        points.numbers(v)
+        for v in ([c.line_z for c in shapes], [c.phase for c in shapes], [c.gap_x for c in shapes], [c.gap_half for c in shapes])
+    )
+    foot = line - 0.3 * torch.sin(1.7 * x + phase)
+    wall = torch.maximum(z - foot, gap_half - (x - gap_x).abs())
+    rocks = None
+    for k in range(len(shapes[0].rocks)):
+        rx, rz, radius = (points.numbers([c.rocks[k][i] for c in shapes]) for i in range(3))
+        rock = ((x - rx).square() + (z - rz).square()).sqrt() - radius
+        rocks = rock if rocks is None else torch.minimum(rocks, rock)
+    assert rocks is not None, "every coast has rocks"
+    return wall, rocks
+
+
+def _lake(points: Points) -> tuple[Tensor, Planes, Tensor | None]:
+    """Calm water: a mirror of sky and silhouettes, ruffled by two trains of ripples; lilies near by."""
+    x, z, t, phase = points.x, points.z, points.time, points.phase
+    rx, rise, rz = points.rays
+    lake, light = WATERS["lake"], points.lights
+    fade = points.fade(10.0)
+    ripple = torch.sin(5.2 * z + 0.9 * torch.sin(1.1 * x + phase[0]) + 2 * math.pi * t / lake.period_s)
+    ripple = ripple + 0.6 * torch.sin(3.1 * x + 4.4 * z + 0.8 * torch.sin(0.9 * z + phase[1]) - 2 * math.pi * t / (1.3 * lake.period_s))
+    slope = -rise / (rx * rx + rz * rz).sqrt()
+    seen = (slope * (1 + 0.35 * ripple * fade)).clamp(min=0)
+    # The mirror is divided by the light that is laid over the ground's paints later on.
+    mirror = [c / li for c, li in zip(sky_paint(light, seen), light.on_ground, strict=True)]
+    water = mix(mix(lake.near, lake.far, smooth(points.depth / 20.0)), mirror, 0.55 - 0.25 * slope.clamp(0, 1))
+    if points.scene.weather != "fog":
+        water = _mirrored(points, water, seen, ripple)
+    water = shade(water, 1 + lake.swell * ripple * fade)
+    glint = ((ripple - 1.05) * 4).clamp(0, 1) * points.fade(9.0)
+    water = mix(water, (0.86, 0.95, 1.0), glint * 0.45)
+    if points.scene.is_afloat:
+        out = z - FAR_BANK_Z - 0.5 * torch.sin(0.6 * x + phase[0])
+    else:
+        out = LAKE_SHORE_Z + 0.30 * torch.sin(0.8 * x + phase[0]) + 0.04 * torch.sin(2 * math.pi * t / 4.0) - z
+    return out, _lilies(points, water, out), None
+
+
+def _mirrored(points: Points, water: Planes, seen: Tensor, ripple: Tensor) -> Planes:
+    rx, _, rz = points.rays
+    azimuth = torch.atan2(rx, -rz)
+    for number, layer in enumerate(layers_of(points.scene)):
+        height = profile(layer, points.scenes, points.moments, azimuth, number)
+        paint = [0.85 * c / li for c, li in zip(layer_paint(layer, points.lights), points.lights.on_ground, strict=True)]
+        water = mix(water, paint, ((height * (1 + 0.12 * ripple) - seen) * 45 + 0.5).clamp(0, 1) * 0.7)
+    return water
+
+
+def _lilies(points: Points, water: Planes, out: Tensor) -> Planes:
+    """Round leaves, some with a pink flower, in patches."""
+    x, z, phase = points.x, points.z, points.phase
+    size = 0.62
+    pixel = (points.wide + points.deep) / (2 * size)
+    patch = ((torch.sin(0.9 * x + phase[3]) * torch.sin(1.0 * z + phase[2]) - 0.12) * 6).clamp(0, 1)
+    near = patch * (1.2 / pixel / 6).clamp(max=1) * (out > 0.2)
+    water = mix(water, (0.22, 0.56, 0.22), dots(x / size, z / size, pixel, radius=0.33, share=0.7, shift=phase[1]) * near)
+    return mix(water, (1.0, 0.66, 0.82), dots(x / size, z / size, pixel, radius=0.12, share=0.5, shift=phase[0]) * near)
+
+
+def _glitter(points: Points, water: Planes) -> Planes:
+    """The path of light below a low sun or the moon."""
+    scene = points.scene
+    if scene.weather != "clear" or scene.time not in _GLITTER:
+        return water
+    rx, _, rz = points.rays
+    angle = points.numbers(light_azimuth(points.scenes))
+    sin, cos = angle.sin(), angle.cos()
+    aside = (rx * cos + rz * sin) / (rx * sin - rz * cos).clamp(min=0.05)
+    path = (1 - (aside / 0.11).square()).clamp(min=0)
+    spark = torch.sin(8.0 * points.z + 2.2 * points.time + 1.5 * torch.sin(3.0 * points.x + 1.1 * points.time))
+    share = path * (0.30 + 0.55 * (spark * 1.5).clamp(0, 1)) * (0.35 + 0.65 * smooth((points.depth - 4.0) / 6.0))
+    paint = [c / li for c, li in zip(_GLITTER[scene.time], points.lights.on_ground, strict=True)]
+    return mix(water, paint, share)
+
+
+_SHORES = {"beach": _beach, "coast": _coast, "lake": _lake}
