@@ -14,7 +14,7 @@ SKYLESS_DEG = 12.0
 
 # place: phrases on its ground, phrases on its water, phrases in its air
 _PLACES_EN = {
-    "park": ("in the park|in a park|on a green lawn|on the lawn of a park", "", "over the park|above the park"),
+    "park": ("in the park|in a park|on a lawn|on the lawn of a park", "", "over the park|above the park"),
     "beach": (
         "on the beach|at the beach|on a sandy beach|on a beach by the sea",
         "off the beach|near the beach|in the sea off a beach|at the beach",
@@ -32,13 +32,13 @@ _PLACES_EN = {
         "on the lake|on a lake|out on the lake|on a wide lake",
         "over the lake|above the lake",
     ),
-    "hills": ("in the hills|among the hills|among green hills|on a hillside", "", "over the hills|above the hills"),
+    "hills": ("in the hills|among the hills|among rolling hills|on a hillside", "", "over the hills|above the hills"),
     "street": ("in the street|on the street|in a city street|on a city street", "", "over the street|above the street"),
     "forest": ("in the forest|in a forest|in the woods|among forest trees", "", "over the forest|above the forest"),
     "room": ("in the room|in a room|indoors|inside a room", "", "in the room|in a room"),
 }
 _PLACES_ZH = {
-    "park": ("公园里|公园的草坪上|公园的草地上|绿色的草坪上", "", "公园上空"),
+    "park": ("公园里|公园的草坪上|公园的草地上|草坪上", "", "公园上空"),
     "beach": ("海滩上|沙滩上|海边的沙滩上|海滩边", "海滩边的海面上|沙滩附近的海面上|海滩边|海滩附近", "海滩上空|沙滩上空"),
     "snowfield": ("雪地里|雪地上|雪原上|积雪的原野上", "", "雪地上空|雪原上空"),
     "desert": ("沙漠里|沙漠中|沙漠上|大漠中", "", "沙漠上空"),
