@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from kinema.world.kinds import subject_size
 from kinema.world.motion.constants import TARGET_HEIGHT, VIEW_SPAN, half_width, view_span
 from kinema.world.nature import PAIR_ACTIONS
 from kinema.world.scene import Scene, Subject
@@ -28,6 +29,7 @@ _ZOOM_SHARE = 0.78  # what a camera that comes near leaves of the picture
 _SIDEWAYS = 0.4  # how far pans and tilts carry the picture's middle off the subject, at the smallest span
 _UPWARDS = 0.33
 _TREMBLE = 0.15
+_MARGIN = 0.06  # below the picture's upper edge, since what is nearer seems higher
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +51,8 @@ class Act:
 
     @property
     def size(self) -> float:
-        """The subject's size."""
-        return self.subject.size
+        """World units per own unit of the subject."""
+        return subject_size(self.subject)
 
     @property
     def sign(self) -> float:
@@ -93,7 +95,7 @@ def headroom(scene: Scene, *, at_start: bool = False) -> float:
     low_end = scene.camera in ("pan_down", "tilt_down")
     if low_start or (low_end and not at_start):
         high -= _UPWARDS * stretch * scene.camera_speed
-    return high - (_TREMBLE * scene.camera_speed if scene.camera == "handheld" else 0.0)
+    return high - _MARGIN - (_TREMBLE * scene.camera_speed if scene.camera == "handheld" else 0.0)
 
 
 def lane(act: Act) -> tuple[float, float]:

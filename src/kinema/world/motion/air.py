@@ -23,7 +23,6 @@ from kinema.world.motion.act import (
 )
 from kinema.world.motion.constants import (
     AFLOAT,
-    BALL_RADIUS,
     FALL_HEIGHT,
     FLOAT_S,
     FLY_S,
@@ -40,9 +39,9 @@ from kinema.world.motion.constants import (
     TOSS_KEEP,
     half_width,
     rolling_radius,
+    tall,
 )
 
-_CENTRE = {"cube": 0.40, "cylinder": 0.50, "ball": BALL_RADIUS, "ring": 0.45}
 LEAP_HALF = 0.22  # of the way of a fish that leaps
 _FISH_DEPTH = -0.06  # from which a fish leaps
 _TOSS_REST_S = 0.5
@@ -117,10 +116,12 @@ def _leap(t: Tensor, act: Act, y: Tensor, within: Tensor, flying: Tensor) -> Fie
     nose_up = -torch.where(flying, steep, dive)
     period = JUMP_AIR_S + JUMP_REST_S
     forth = torch.cos(2 * math.pi * t / (2 * period))
+    roll = 0.6 * act.sign * nose_up
+    x, height = about_centre(act.subject.x - act.sign * LEAP_HALF * forth, _FISH_DEPTH + 1.25 * y, roll, tall(act.subject) / 2)
     return {
-        "x": act.subject.x - act.sign * LEAP_HALF * forth,
-        "y": _FISH_DEPTH + 1.3 * y,
-        "roll": 0.7 * act.sign * nose_up,
+        "x": x,
+        "y": height,
+        "roll": roll,
         "contact": ~flying,
         "effort": hold(t, 1.0),
         "gait": 2 * math.pi * t / 0.5,
@@ -130,7 +131,7 @@ def _leap(t: Tensor, act: Act, y: Tensor, within: Tensor, flying: Tensor) -> Fie
 def fall_height(act: Act) -> float:
     """How high a fall starts."""
     height = FALL_HEIGHT * (0.6 if act.scene.camera in ("zoom_out", "pull_out") else 1.0)  # these cameras start close
-    return max(0.4, min(height, headroom(act.scene, at_start=True) - act.size))
+    return max(0.4, min(height, headroom(act.scene, at_start=True) + 0.06 - act.subject.size))
 
 
 def fall_hits(act: Act) -> list[tuple[float, float]]:
@@ -170,7 +171,7 @@ class Toss:
 
 def tossed(act: Act) -> Toss:
     """The throw of the subject: it is repeated the other way after a rest."""
-    room = headroom(act.scene) - act.size
+    room = headroom(act.scene) - tall(act.subject)
     height = max(0.45, min(TOSS_HEIGHT, room))
     start, end = way(act, longest=1.35, shortest=0.7, reach=0.95 * half_width(act.subject))
     flights = bounces(0.0, math.sqrt(2 * GRAVITY * height), num=4)
@@ -199,7 +200,7 @@ def toss(t: Tensor, act: Act) -> Fields:
         return fields | {"turned": turned, "yaw": hold(t, facing(act.sign))}
     turns = (within / throw.flights[0].air_s).clamp(max=1.0)
     roll = -towards * 2 * math.pi * (_forth_and_back(lap, turns))
-    fields["x"], fields["y"] = about_centre(x, y, roll, _CENTRE[act.kind] * act.size)
+    fields["x"], fields["y"] = about_centre(x, y, roll, tall(act.subject) / 2)
     return fields | {"roll": roll}
 
 
@@ -215,13 +216,13 @@ def fly(t: Tensor, act: Act) -> Fields:
         return _lift_off(t, act)
     low, high = lane(act)
     reach = half_width(act.subject)
-    wide = min(0.75, max((high - low) / 2 - 0.8 * reach, 0.22))
+    wide = min(0.75, max((high - low) / 2 - 0.95 * reach, 0.22))
     middle = (
-        min(max(act.subject.x, low + 0.8 * reach + wide), high - 0.8 * reach - wide)
-        if high - low > 1.6 * reach
+        min(max(act.subject.x, low + 0.95 * reach + wide), high - 0.95 * reach - wide)
+        if high - low > 1.9 * reach + 2 * wide - 1e-9
         else act.subject.x
     )
-    top = max(headroom(act.scene) - act.size, 0.3)
+    top = max(headroom(act.scene) - tall(act.subject), 0.3)
     if act.kind == "kite":
         return _eights(t, act, middle, wide, top)
     if act.kind == "balloon":
@@ -232,7 +233,7 @@ def fly(t: Tensor, act: Act) -> Fields:
             "roll": -0.10 * act.sign * torch.sin(beat),
             "contact": t < 0,
         }
-    phase = 2 * math.pi * t / FLY_S + 0.15 * math.pi  # the first half passes before the camera, the second behind
+    phase = 2 * math.pi * t / FLY_S + 0.2 * math.pi  # the first half passes before the camera, the second behind
     low_y, climb, deep = min(0.30, 0.3 * top), min(0.30, 0.5 * top), 0.3
     rise = climb * torch.cos(2 * phase + 0.3) / wide
     heading = torch.atan2(-deep * phase.cos(), act.sign * wide * phase.sin())
@@ -256,10 +257,14 @@ def _unwound(heading: Tensor, about: Tensor) -> Tensor:
 
 def _eights(t: Tensor, act: Act, middle: float, wide: float, top: float) -> Fields:
     beat = 2 * math.pi * t / (0.75 * FLY_S)
+    roll = -0.45 * act.sign * torch.sin(beat)
+    x, y = about_centre(
+        middle - act.sign * wide * torch.cos(beat), top * (0.55 + 0.4 * torch.sin(2 * beat)), roll, 0.8 * act.size
+    )
     return {
-        "x": middle - act.sign * wide * torch.cos(beat),
-        "y": top * (0.55 + 0.4 * torch.sin(2 * beat)),
-        "roll": -0.45 * act.sign * torch.sin(beat),
+        "x": x,
+        "y": y,
+        "roll": roll,
         "gait": 2 * math.pi * t / 0.8,
         "effort": hold(t, 1.0),
         "contact": t < 0,
@@ -268,7 +273,7 @@ def _eights(t: Tensor, act: Act, middle: float, wide: float, top: float) -> Fiel
 
 def rocket_climb(act: Act) -> float:
     """How high a rocket climbs."""
-    return max(0.45, min(1.2, headroom(act.scene) - act.size))
+    return max(0.45, min(1.2, headroom(act.scene) - tall(act.subject) - 0.04))
 
 
 def rocket_times(act: Act) -> tuple[float, ...]:
@@ -310,7 +315,7 @@ def float_(t: Tensor, act: Act) -> Fields:
             "gait": beat,
             "effort": hold(t, 0.35),
         }
-    room = min(max(headroom(act.scene) - act.size, 0.3), 0.75)
+    room = min(max(headroom(act.scene) - tall(act.subject), 0.3), 0.75)
     drift = min(0.16, max(half_picture(act.scene) - half_width(act.subject) - abs(act.subject.x), 0.05))
     fields = {
         "x": act.subject.x + act.sign * drift * torch.sin(beat * 0.63),
@@ -346,14 +351,14 @@ class Pendulum:
 
 def pendulum(act: Act) -> Pendulum:
     """The rope of the subject, which hangs from near the top of the picture."""
-    high = min(headroom(act.scene), 2.3) - 0.05
-    tall = 0.9 * act.size
-    low = max(0.06, min(0.30, high - tall - 0.45))
-    rope = max(high - low - tall, 0.25)
-    length = rope + tall / 2
+    high = min(headroom(act.scene), 2.3) - 0.06
+    height = tall(act.subject)
+    low = max(0.06, min(0.30, high - height - 0.45))
+    rope = max(high - low - height, 0.25)
+    length = rope + height / 2
     room = half_picture(act.scene) - 0.9 * half_width(act.subject) - abs(act.subject.x)
     angle = min(SWING_ANGLE if act.subject.action == "swing" else 0.10, math.asin(min(max(room / length, 0.12), 1.0)))
-    return Pendulum(pivot=(act.subject.x, low + tall + rope), rope=rope, length=length, angle=angle)
+    return Pendulum(pivot=(act.subject.x, low + height + rope), rope=rope, length=length, angle=angle)
 
 
 def swing(t: Tensor, act: Act) -> Fields:
@@ -366,7 +371,7 @@ def swing(t: Tensor, act: Act) -> Fields:
 def hang(act: Act, angle: Tensor) -> Fields:
     """The place of what hangs at ``angle`` radians to the right of straight down."""
     hung = pendulum(act)
-    foot = hung.rope + 0.9 * act.size
+    foot = hung.rope + tall(act.subject)
     return {
         "x": hung.pivot[0] + foot * angle.sin(),
         "y": hung.pivot[1] - foot * angle.cos(),

@@ -1,9 +1,10 @@
-"""The numbers of motion: gravity, sizes that roll, masses, and how much the picture shows."""
+"""The numbers of motion: gravity, sizes, masses, durations, and how much the picture shows."""
 
 from __future__ import annotations
 
 import math
 
+from kinema.world.kinds import ROLL_RADIUS, subject_size
 from kinema.world.nature import KINDS, PAIR_ACTIONS
 from kinema.world.scene import Scene, Subject
 
@@ -17,22 +18,21 @@ TARGET_HEIGHT = 0.62  # of the picture's middle at that span
 _SPAN_OF = {1: VIEW_SPAN, 2: 3.0, 3: 3.3}
 PAIR_SPAN = 3.3
 
-# Radii of what rolls, in the kind's own units; the solids have the same.
-BALL_RADIUS = 0.45
-CYLINDER_RADIUS = 0.40
-RING_RADIUS = 0.45
-WHEEL_RADIUS = 0.20
-ROLLING_RADIUS = {
-    "ball": BALL_RADIUS, "cylinder": CYLINDER_RADIUS, "ring": RING_RADIUS,
-    "car": WHEEL_RADIUS, "lorry": WHEEL_RADIUS, "train": WHEEL_RADIUS, "aeroplane": WHEEL_RADIUS,
-}  # fmt: skip
 WHEELED = ("car", "lorry", "train", "aeroplane")
-# How far a kind reaches ahead when its nose points along the picture; `Kind.half_width` for the rest.
-REACH = {"ball": 0.45, "cube": 0.40, "cylinder": 0.40, "person": 0.27, "robot": 0.30, "astronaut": 0.30, "car": 0.69}
+# How far a kind reaches ahead when its nose points along the picture, in its own units; `Kind.half_width` for the rest.
+REACH = {
+    "ball": 0.45, "cube": 0.40, "cylinder": 0.34, "person": 0.30, "robot": 0.30, "astronaut": 0.30, "car": 0.70, "lorry": 0.78,
+    "tower": 0.31, "cone": 0.42, "rocket": 0.27, "tree": 0.43,
+}  # fmt: skip
+# How tall a kind is, in its own units; 1 for the rest.
+TALL = {
+    "ball": 0.90, "cube": 0.80, "cylinder": 0.90, "ring": 0.94, "cup": 0.85, "kite": 1.26, "lantern": 1.11, "balloon": 1.20,
+    "rocket": 1.18, "tower": 1.15, "tree": 1.12, "cactus": 1.08, "robot": 1.16, "astronaut": 1.13, "person": 1.11, "cat": 1.2, "rabbit": 1.18,
+}  # fmt: skip
 # Mass at size 1.
 MASS = {"ball": 0.8, "cube": 1.0, "cylinder": 0.9, "car": 1.6, "lorry": 2.2, "train": 2.6}
 # Height of the foot of what hangs, hovers or floats (its draught) while it does nothing special.
-REST_HEIGHT = {"lantern": 0.38, "balloon": 0.22, "kite": 0.45, "boat": -0.02, "fish": 0.0, "iceberg": -0.03}
+REST_HEIGHT = {"lantern": 0.38, "balloon": 0.22, "kite": 0.40, "boat": -0.02, "fish": 0.0, "iceberg": -0.03}
 AFLOAT = tuple(name for name, kind in KINDS.items() if kind.surface == "water")
 ALIVE = tuple(name for name, kind in KINDS.items() if kind.category in ("people", "animals"))
 LEGGED = tuple(name for name in ALIVE if name != "fish")
@@ -85,12 +85,12 @@ def view_span(scene: Scene) -> float:
 
 def half_width(subject: Subject) -> float:
     """How far ``subject`` reaches to each side, whichever way it is turned."""
-    return KINDS[subject.kind].half_width * subject.size
+    return KINDS[subject.kind].half_width * subject_size(subject)
 
 
 def reach(subject: Subject) -> float:
     """How far ``subject`` reaches ahead when its nose points along the picture."""
-    return REACH.get(subject.kind, KINDS[subject.kind].half_width) * subject.size
+    return REACH.get(subject.kind, KINDS[subject.kind].half_width) * subject_size(subject)
 
 
 def mass(subject: Subject) -> float:
@@ -100,4 +100,9 @@ def mass(subject: Subject) -> float:
 
 def rolling_radius(subject: Subject) -> float:
     """The radius of ``subject``'s wheels, or its own if it is round; infinite for what doesn't roll."""
-    return ROLLING_RADIUS.get(subject.kind, math.inf) * subject.size
+    return ROLL_RADIUS.get(subject.kind, math.inf) * subject_size(subject)
+
+
+def tall(subject: Subject) -> float:
+    """How tall ``subject`` is."""
+    return TALL.get(subject.kind, 1.0) * subject_size(subject)

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from kinema.world.motion.act import Act, Fields, half_picture, hold, pulse, smooth
+from kinema.world.motion.act import Act, Fields, about_centre, half_picture, hold, smooth
 from kinema.world.motion.air import hang
 from kinema.world.motion.constants import (
     AFLOAT,
@@ -76,7 +76,8 @@ def wave(t: Tensor, act: Act) -> Fields:
     beat = 2 * math.pi * (t - _RAISE_S) / WAVE_S
     raised = smooth(t / _RAISE_S)
     return {
-        "reach": raised * (0.80 + 0.20 * torch.cos(beat)),
+        "reach": raised * (0.84 + 0.16 * torch.cos(beat)),
+        "lift": 0.5 * raised,
         "roll": 0.05 * act.sign * raised * torch.sin(beat),
         "squash": 1 + 0.012 * torch.sin(2 * math.pi * t / 2.0),
     }
@@ -88,10 +89,13 @@ def sway(t: Tensor, act: Act) -> Fields:
     if act.kind == "lantern":
         return hang(act, 0.24 * bend)
     if act.kind == "kite":
+        roll = -0.35 * bend
+        height = REST_HEIGHT["kite"] + 0.05 * torch.sin(2 * math.pi * t / (0.5 * SWAY_S))
+        x, y = about_centre(act.subject.x + 0.16 * bend, height, roll, 0.8 * act.size)
         return {
-            "x": act.subject.x + 0.16 * bend,
-            "y": REST_HEIGHT["kite"] + 0.05 * torch.sin(2 * math.pi * t / (0.5 * SWAY_S)),
-            "roll": -0.35 * bend,
+            "x": x,
+            "y": y,
+            "roll": roll,
             "bend": 0.3 * bend,
             "effort": hold(t, 0.6),
             "gait": 2 * math.pi * t / 0.8,
@@ -106,8 +110,3 @@ def _swaying(t: Tensor) -> Tensor:
     """-1 to 1, by two waves."""
     beat = 2 * math.pi * t / SWAY_S
     return 0.8 * torch.sin(beat) + 0.2 * torch.sin(2.7 * beat)
-
-
-def nod(t: Tensor, start: float) -> Tensor:
-    """A short dip, 0 to 1 and back, from ``start`` on."""
-    return pulse(t, start, 0.2, 0.1, 0.3)

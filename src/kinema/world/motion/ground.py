@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from kinema.world.kinds import FRONT_EDGE
 from kinema.world.motion.act import Act, Fields, facing, hold, is_alone, smooth, triangle, way
 from kinema.world.motion.constants import (
     AFLOAT,
@@ -22,6 +23,7 @@ from kinema.world.motion.constants import (
     RUN_STRIDE,
     SLIDE_S,
     STRIDE,
+    TALL,
     TOUCH,
     TRACKING_SPAN,
     TURN_S,
@@ -32,8 +34,9 @@ from kinema.world.motion.constants import (
     rolling_radius,
 )
 
-_LYING_TIP = 1.35  # of a penguin on its belly
-_LYING_HEIGHT = 0.10
+_LYING_TIP = 1.45  # of a penguin on its belly
+_LYING_HEIGHT = 0.09
+_LYING_BACK = 0.55  # from the middle of one that lies to its foot
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +83,8 @@ def course(act: Act) -> Course:
         longest, shortest = MAX_SPAN, MIN_SPAN
     if action == "slide":
         longest = shortest = min(longest, 1.15)
-    start, end = way(act, longest=longest, shortest=min(shortest, longest), reach=0.9 * half_width(act.subject))
+    reach = 0.97 * half_width(act.subject) if act.kind != "penguin" or action != "slide" else 0.6 * act.size
+    start, end = way(act, longest=longest, shortest=min(shortest, longest), reach=reach)
     return Course(start=start, end=end, move_s=move_s, pause_s=pause_s)
 
 
@@ -175,7 +179,20 @@ def roll(t: Tensor, act: Act) -> Fields:
     line = course(act)
     lap, within = line.laps(t)
     x = line.x(lap, _slowing(within, line))
+    if act.kind == "cylinder":
+        return {"x": x} | rolling_drum(act, x, x - line.start)
     return {"x": x, "yaw": hold(t, facing(act.sign)), "turned": act.sign * (x - line.start) / rolling_radius(act.subject)}
+
+
+def rolling_drum(act: Act, x: Tensor, way: Tensor) -> Fields:
+    """The fields of a cylinder that lies with its top to the camera and has rolled ``way`` to the right."""
+    back = (FRONT_EDGE["cylinder"] + 0.5 * TALL["cylinder"]) * act.size
+    return {
+        "z": act.subject.z - back + 0 * x,
+        "yaw": hold(x, -math.pi / 2),
+        "tip": hold(x, math.pi / 2),
+        "turned": way / rolling_radius(act.subject),
+    }
 
 
 def slide(t: Tensor, act: Act) -> Fields:
@@ -188,7 +205,7 @@ def slide(t: Tensor, act: Act) -> Fields:
         return {"x": x, "roll": lean}
     down = smooth(t / 0.25)
     return {
-        "x": x - act.sign * 0.4 * act.size * down,
+        "x": x - act.sign * _LYING_BACK * act.size * down,
         "y": _LYING_HEIGHT * act.size * down,
         "tip": _LYING_TIP * down,
         "yaw": hold(t, facing(act.sign, 0.1)),

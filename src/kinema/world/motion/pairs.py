@@ -12,19 +12,21 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from kinema.world.kinds import ROLL_RADIUS
 from kinema.world.motion.act import Act, Fields, facing, half_picture, headroom, hold, pulse, smooth
 from kinema.world.motion.constants import (
     HOPPING,
     LEGGED,
     REST_HEIGHT,
-    ROLLING_RADIUS,
     RUN_STRIDE,
     TOUCH,
     half_width,
     mass,
     reach,
     rolling_radius,
+    tall,
 )
+from kinema.world.motion.ground import rolling_drum
 from kinema.world.motion.tipping import fallen_reach, toppled_by
 
 RESTITUTION = 0.6  # between two that collide
@@ -43,8 +45,8 @@ TIP_S = 0.22
 SIP_S = 0.60
 LOWER_S = 0.40
 DRINK_S = 3.1
-CUP_RADIUS, CUP_HEIGHT = 0.32, 0.85  # of its rim, in its own units
-_MOUTH = (0.22, 0.82)  # ahead of and above a figure's foot
+CUP_RADIUS, CUP_HEIGHT = 0.37, 0.84  # of its rim, in its own units
+_MOUTH = (0.24, 0.80)  # ahead of and above a figure's foot
 _DRINK_TIP = 0.95
 # And when one pours.
 RISE_START_S = 0.08
@@ -54,7 +56,7 @@ POUR_S = 0.80
 RETURN_S = 0.60
 POUR_LAP_S = 3.3
 POUR_TIP = 1.9
-_CLEARANCE = 0.10
+_CLEARANCE = 0.16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +124,11 @@ def slowed(s: Tensor, speed: float, friction: float) -> Tensor:
 def collide(t: Tensor, act: Act, other: Act) -> Fields:
     """Rolls, drives or slides into the other, and goes on or back with what momentum is left."""
     hit, after = strike(act, other), impact(act, other)
-    way = hit.speed * (t - 0.0).clamp(max=hit.hit_s) + slowed(t - hit.hit_s, after.own, after.friction)
+    way = hit.speed * t.clamp(max=hit.hit_s) + slowed(t - hit.hit_s, after.own, after.friction)
+    if act.kind == "cylinder":
+        x = hit.start + hit.sign * way
+        drum = rolling_drum(act, x, hit.sign * way)
+        return drum | {"x": x, "z": drum["z"] + (other.subject.z - act.subject.z)}
     return {
         "x": hit.start + hit.sign * way,
         "z": hold(t, other.subject.z),
@@ -135,7 +141,7 @@ def collide_target(t: Tensor, act: Act, by: Act) -> Fields:
     """Is hit and takes over momentum; an upright cylinder and a cube slide, a ball and wheels roll."""
     hit, after = strike(by, act), impact(by, act)
     way = slowed(t - hit.hit_s, after.other, after.friction)
-    rolls = act.kind in ROLLING_RADIUS and act.kind != "cylinder"
+    rolls = act.kind in ROLL_RADIUS and act.kind != "cylinder"
     along = hit.sign * act.sign
     return {
         "x": hit.other + hit.sign * way,
@@ -328,7 +334,7 @@ def drink_target(t: Tensor, act: Act, by: Act) -> Fields:
         "x": plan.cup + (x - plan.cup) * raised,
         "y": (y * raised).clamp(min=0.0),
         "roll": plan.sign * tip,
-        "yaw": hold(t, facing(act.sign, 0.35)),
+        "yaw": hold(t, facing(by.sign, -0.9)),  # the handle to the figure and to the camera
         "contact": raised <= 0,
     }
 
@@ -358,7 +364,7 @@ def pouring(act: Act, other: Act) -> Pour:
     sign, its = act.sign, other.subject
     apart = half_width(act.subject) + half_width(its)
     start = min(sign * act.subject.x, sign * its.x - apart)
-    top = min(its.size + _CLEARANCE, max(headroom(act.scene) - 0.8 * act.size, 0.5 * its.size))
+    top = min(tall(its) + _CLEARANCE, max(headroom(act.scene) - 0.8 * act.size, 0.5 * tall(its)))
     return Pour(sign=sign, start=sign * start, lip_x=its.x, lip_y=top, other=its.x)
 
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import torch
 
+from kinema.world.kinds import FRONT_EDGE, SCALE, subject_size
 from kinema.world.motion.act import TRAVELS
 from kinema.world.motion.actions import poses
-from kinema.world.motion.constants import MAX_SPAN, WALK_SPAN
-from kinema.world.motion.tipping import SHAPES
+from kinema.world.motion.constants import MAX_SPAN, WALK_SPAN, half_width, tall
 from kinema.world.nature import KINDS
 from kinema.world.scene import Scene
 
@@ -40,11 +40,11 @@ def span_of(scene: Scene, *, seconds: float = _SECONDS) -> list[Span]:
     times = torch.arange(round(seconds * _RATE) + 1, dtype=torch.float64) / _RATE
     spans = []
     for subject, pose in zip(scene.subjects, poses(scene, times), strict=True):
-        width = KINDS[subject.kind].half_width * subject.size
+        width = half_width(subject)
         # A thing that tips or leans reaches further to the side it goes to.
-        edge = SHAPES[subject.kind][0] * subject.size if subject.kind in SHAPES else 0.0
-        fallen = pose.tip.sin() * subject.size + edge * (pose.tip > 0.05)
-        lean = -pose.roll.sin() * subject.size
+        edge = FRONT_EDGE.get(subject.kind, 0.2) * subject_size(subject)
+        fallen = pose.tip.sin() * tall(subject) + edge * (pose.tip > 0.05)
+        lean = -pose.roll.sin() * tall(subject)
         x = [pose.x + w + k for w in (-width, width) for k in (torch.zeros_like(lean), lean, fallen * pose.yaw.cos())]
         z = [pose.z + w + k for w in (-width, width) for k in (torch.zeros_like(lean), -fallen * pose.yaw.sin())]
         spans.append(
@@ -58,7 +58,7 @@ def span_of(scene: Scene, *, seconds: float = _SECONDS) -> list[Span]:
 
 def needed_half_width(kind: str, action: str, size: float = 1.0) -> float:
     """How far from its home to each side of the picture one should be free for ``kind`` to do ``action``."""
-    width = KINDS[kind].half_width * size
+    width = KINDS[kind].half_width * SCALE[kind] * size
     extra = {"play": 0.2, "swing": 0.3, "float": 0.1, "topple": 0.5 * size, "fly": 0.3}.get(action, 0.0)
     if action in ("walk", "run", "roll", "slide", "toss"):
         extra = WALK_SPAN.get(kind, MAX_SPAN) / 2

@@ -9,24 +9,26 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from kinema.world.kinds import FRONT_EDGE, subject_size
 from kinema.world.motion.act import Act, Fields, facing, half_picture, lane
-from kinema.world.motion.constants import GRAVITY
+from kinema.world.motion.constants import GRAVITY, tall
 from kinema.world.scene import Subject
 
-# (front edge of the foot, height of the centre of mass, angle when it lies), in the kind's own units.
-SHAPES: dict[str, tuple[float, float, float]] = {
-    "robot": (0.20, 0.50, math.pi / 2),
-    "tree": (0.12, 0.55, 1.20),
-    "cactus": (0.20, 0.48, math.pi / 2),
-    "rocket": (0.24, 0.45, math.pi / 2),
-    "cube": (0.40, 0.40, math.pi / 2),
-    "cylinder": (0.40, 0.50, math.pi / 2),
-    "cone": (0.42, 0.30, math.pi / 2 + 0.40),
-    "cup": (0.30, 0.45, math.pi / 2),
-    "tower": (0.30, 0.50, math.pi / 2),
+# (height of the centre of mass, angle when it lies), in the kind's own units. A tree lies on its crown, a cactus on its arm.
+SHAPES: dict[str, tuple[float, float]] = {
+    "robot": (0.55, 1.52),
+    "tree": (0.60, 1.17),
+    "cactus": (0.48, 1.13),
+    "rocket": (0.50, math.pi / 2),
+    "cube": (0.40, math.pi / 2),
+    "cylinder": (0.45, math.pi / 2),
+    "cone": (0.30, math.pi / 2 + 0.40),
+    "cup": (0.42, 1.50),
+    "tower": (0.50, 1.66),
 }
 TOPPLE_S = 0.22  # when a solo topple begins
 _PUSH = 1.35  # speed of the tipping over what just reaches the balance
+_LEAST_PUSH = 1.5  # radians a second
 _KEEPS = 0.28  # of the angular speed when it hits the ground
 _NUM_BOUNCES = 2
 _STEP_S = 1 / 960
@@ -72,8 +74,8 @@ class Fall:
 
 def fall_of(subject: Subject) -> Fall:
     """How ``subject`` falls over when it is pushed."""
-    edge, centre, lying = SHAPES[subject.kind]
-    return _fall(round(edge * subject.size, 9), round(centre * subject.size, 9), lying)
+    (centre, lying), size = SHAPES[subject.kind], subject_size(subject)
+    return _fall(round(FRONT_EDGE[subject.kind] * size, 9), round(centre * size, 9), lying)
 
 
 @lru_cache(maxsize=256)
@@ -81,7 +83,7 @@ def _fall(edge: float, centre: float, lying: float) -> Fall:
     """Integrates the turning of a block about its edge: angle'' = gravity r / (I/m) sin(angle - balance). Source: I = 4/3 m r^2."""
     arm, balance = math.hypot(edge, centre), math.atan2(edge, centre)
     rate = 3 * GRAVITY / (4 * arm)
-    angle, speed = 0.0, _PUSH * math.sqrt(2 * rate * (1 - math.cos(balance)))
+    angle, speed = 0.0, max(_PUSH * math.sqrt(2 * rate * (1 - math.cos(balance))), _LEAST_PUSH)
     angles, speeds = [angle], [speed]
     while angle < lying:
         angle, speed = _runge_kutta(angle, speed, rate, balance)
@@ -114,7 +116,7 @@ def _runge_kutta(angle: float, speed: float, rate: float, balance: float) -> tup
 
 def fallen_reach(subject: Subject) -> float:
     """How far ahead of its foot's middle ``subject`` reaches when it lies."""
-    return (SHAPES[subject.kind][0] + 1.0) * subject.size
+    return FRONT_EDGE[subject.kind] * subject_size(subject) + tall(subject)
 
 
 def topple(t: Tensor, act: Act) -> Fields:
