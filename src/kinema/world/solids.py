@@ -1,10 +1,11 @@
-"""Solids: the three analytic shapes that everything is built of, and lists of them in world space over n moments."""
+"""Solids: the few analytic shapes that everything is built of, and lists of them in world space over n moments."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -13,33 +14,77 @@ from torch import Tensor
 Colour = tuple[float, float, float]
 Vector = tuple[float, float, float]
 
-ELLIPSOID, BOX, CONE = "ellipsoid", "box", "cone"
-# Patterns paint a second colour where the solid's own coordinates (-1..1 on each axis) fall in a region.
-PLAIN, RING, CROSS = "plain", "ring", "cross"
+
+class Shape(NamedTuple):
+    """A closed shape that just fits the cube [-1, 1]^3, whose axis is y (a ring's is z). ``ratio`` is its one free proportion."""
+
+    name: str
+    ratio: float = 0.0
+
+
+ELLIPSOID, BOX, CYLINDER = Shape("ellipsoid"), Shape("box"), Shape("cylinder")
+DOME = Shape("dome")  # half an ellipsoid with its flat side at y=-1; turned over it is a bowl
+CONE, CAPSULE, RING, WEDGE = Shape("cone", 0.0), Shape("capsule", 0.5), Shape("ring", 0.3), Shape("wedge", 0.0)
+
+
+def cone(top: float) -> Shape:
+    """A cone cut off where its radius (1 at y=-1) is ``top``."""
+    return Shape("cone", top)
+
+
+def capsule(cap: float) -> Shape:
+    """A capsule each of whose round ends takes the share ``cap`` of its half length."""
+    return Shape("capsule", cap)
+
+
+def ring(tube: float) -> Shape:
+    """A ring whose tube has the share ``tube`` of its outer radius for a radius."""
+    return Shape("ring", tube)
+
+
+def wedge(top: float) -> Shape:
+    """A box that narrows along z from 1 at y=-1 to ``top`` at y=1: a roof, a windscreen, a fin."""
+    return Shape("wedge", top)
+
+
+# Patterns paint the second colour where a point's own coordinates fall in a region.
+PLAIN = "plain"
+BAND = "band"  # one round the middle, about x
+CROSS = "cross"  # two bands over a box, whose x faces are darker
+STRIPES = "stripes"  # level bands
+GORES = "gores"  # upright strips round y
+DOTS = "dots"  # twelve, evenly all round
+WINDOWS = "windows"  # two by two on each upright side
+BRICKS = "bricks"  # joints between staggered rows
+SPOKES = "spokes"  # a cross on the ends: a wheel's
+GRAIN = "grain"  # streaks along y, as of wood
 
 
 @dataclass(frozen=True, kw_only=True)
 class Solid:
-    """One shape: ``matrix`` takes the unit sphere, the cube [-1, 1]^3 or the cone (radius 1 at y=-1, 0 at y=1) to the world.
+    """One shape: ``matrix`` takes it from its cube [-1, 1]^3 to the world.
 
-    ``casts`` says whether it throws a shadow; small parts that lie within others' shadows needn't.
+    ``casts`` says whether it throws a shadow; small parts that lie within others' shadows needn't. ``gloss`` is how strong its
+    highlight is, 0 to 1.
     """
 
-    shape: str
+    shape: Shape
     matrix: Float[Tensor, "*n 3 4"]
     colour: Float[Tensor, "m 3"] | Colour
     accent: Float[Tensor, "m 3"] | Colour = (1.0, 1.0, 1.0)
     pattern: str = PLAIN
     casts: bool = True
+    gloss: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Solids:
     """Shapes whose count and kinds are the same at every moment: what a batch of views shares."""
 
-    shapes: tuple[str, ...]
+    shapes: tuple[Shape, ...]
     patterns: tuple[str, ...]
     casts: tuple[bool, ...]
+    gloss: tuple[float, ...]
     matrix: Float[Tensor, "n p 3 4"]
     colour: Float[Tensor, "n p 3"]
     accent: Float[Tensor, "n p 3"]
@@ -52,8 +97,10 @@ class Prop:
     colour: Colour
     centre: Vector
     radii: Vector
-    shape: str = ELLIPSOID
+    shape: Shape = ELLIPSOID
     lean: float = 0.0
+    accent: Colour = (1.0, 1.0, 1.0)
+    pattern: str = PLAIN
 
     def rows(self) -> list[list[float]]:
         """Its matrix (3 rows of 4)."""
@@ -70,9 +117,10 @@ def gather(solids: Sequence[Solid]) -> Solids:
         shapes=tuple(s.shape for s in solids),
         patterns=tuple(s.pattern for s in solids),
         casts=tuple(s.casts for s in solids),
+        gloss=tuple(s.gloss for s in solids),
         matrix=matrix,
-        colour=torch.stack([_table(s.colour, len(matrix)) for s in solids], 1),
-        accent=torch.stack([_table(s.accent, len(matrix)) for s in solids], 1),
+        colour=_tables([s.colour for s in solids], len(matrix)),
+        accent=_tables([s.accent for s in solids], len(matrix)),
     )
 
 
@@ -81,18 +129,18 @@ def stand(scenes: Sequence[Sequence[Prop]], moments: int) -> Solids:
     first = scenes[0]
     matrix = torch.tensor([[p.rows() for p in props] for props in scenes], dtype=torch.float64)
     colour = torch.tensor([[p.colour for p in props] for props in scenes], dtype=torch.float32)
-    colour = colour.repeat_interleave(moments, 0)
+    accent = torch.tensor([[p.accent for p in props] for props in scenes], dtype=torch.float32)
     return Solids(
         shapes=tuple(p.shape for p in first),
-        patterns=(PLAIN,) * len(first),
+        patterns=tuple(p.pattern for p in first),
         casts=(False,) * len(first),
+        gloss=(0.0,) * len(first),
         matrix=matrix.repeat_interleave(moments, 0),
-        colour=colour,
-        accent=colour,
+        colour=colour.repeat_interleave(moments, 0),
+        accent=accent.repeat_interleave(moments, 0),
     )
 
 
-def _table(colour: Tensor | Colour, n: int) -> Tensor:
-    if not isinstance(colour, Tensor):
-        colour = torch.tensor(colour, dtype=torch.float32)
-    return colour.expand(n, 3)
+def _tables(colours: Sequence[Tensor | Colour], n: int) -> Float[Tensor, "n p 3"]:
+    rows = [c if isinstance(c, Tensor) else torch.tensor(c, dtype=torch.float32) for c in colours]
+    return torch.stack([row.expand(n, 3) for row in rows], 1)
