@@ -9,7 +9,6 @@ from kinema.world.scene import Scene
 
 WAVES = "waves"  # what a cliff's clause is about: it stands, the waves act
 _GOES = ("walk", "run", "roll", "slide", "toss")
-_FLIES_AHEAD = ("bird", "duck", "aeroplane")
 IN_AIR = ("float", "fly", "sway", "stand")
 
 
@@ -45,9 +44,8 @@ def split(clause: Clause) -> list[Clause]:
 def side(scene: Scene, clause: Clause) -> str | None:
     """The side of the picture that all actors of ``clause`` go to; None if they go nowhere, or not all to one."""
     actors = [scene.subjects[n] for n in clause.actors]
-    goes = clause.action in _GOES or (clause.action == "fly" and all(a.kind in _FLIES_AHEAD for a in actors))
     sides = {a.direction for a in actors}
-    return sides.pop() if goes and len(sides) == 1 else None
+    return sides.pop() if clause.action in _GOES and len(sides) == 1 else None
 
 
 def is_aloft(scene: Scene, clause: Clause) -> bool:

@@ -16,6 +16,8 @@ OPPOSITE = {
 # What leaves its home sideways, so that left and right don't last.
 TRAVELS = ("walk", "run", "roll", "slide", "fly", "toss", "play", "topple", "swing", *PAIR_ACTIONS)
 
+_ROUNDABOUT = ("fly", "chase", "drink", "pour")  # what doesn't stay as far from the camera
+
 _MIN_ASIDE = 0.5
 _MIN_BEHIND = 0.7
 _MIN_RATIO = 1.3
@@ -55,22 +57,22 @@ def _between(scene: Scene, i: int, j: int) -> list[str]:
         homes += [tuple(_turned(x, z, angle) for x, z in homes[0]) for angle in (-_ORBIT_RAD, _ORBIT_RAD)]
     if scene.camera.startswith("pan") or scene.camera == "tracking":
         homes += [((one.x + s, one.z), (two.x + s, two.z)) for s in (-_SHIFT, _SHIFT)]
-    stays = not any(s.action in TRAVELS or i in _targets(scene) or j in _targets(scene) for s in (one, two))
+    targets = {s.target for s in scene.subjects}
+    stays = not any(s.action in TRAVELS for s in (one, two)) and not {i, j} & targets
+    keeps_depth = not any(s.action in _ROUNDABOUT for s in (one, two)) and not {i, j} & targets
     if stays:
         gaps = [a[0] - b[0] for a, b in homes] + [_seen(*a) - _seen(*b) for a, b in homes]
         nearest = min(gaps, key=abs)
         if abs(one.x - two.x) > _MIN_ASIDE and (min(gaps) > 0 or max(gaps) < 0) and abs(nearest) > _MIN_ASIDE / 2:
             names.append("left_of" if nearest < 0 else "right_of")
+    if not keeps_depth:
+        homes = []
     depths = [a[1] - b[1] for a, b in homes]
-    if min(abs(d) for d in depths) > _MIN_BEHIND and (min(depths) > 0 or max(depths) < 0):
+    if depths and min(abs(d) for d in depths) > _MIN_BEHIND and (min(depths) > 0 or max(depths) < 0):
         names.append("behind" if depths[0] < 0 else "in_front_of")
     if max(one.size, two.size) >= _MIN_RATIO * min(one.size, two.size):
         names.append("bigger_than" if one.size > two.size else "smaller_than")
     return names
-
-
-def _targets(scene: Scene) -> set[int | None]:
-    return {s.target for s in scene.subjects} - {None}
 
 
 def _turned(x: float, z: float, angle: float) -> tuple[float, float]:

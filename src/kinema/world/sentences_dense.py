@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kinema.world import speech_en, speech_zh
-from kinema.world.clauses import WAVES, Clause, clauses
+from kinema.world.clauses import Clause, clauses
 from kinema.world.nature import PLACES
 from kinema.world.phrases import Phrases
 from kinema.world.phrases_en import ENGLISH
@@ -88,7 +88,7 @@ def _openings_en(speech: speech_en.Speech, main: Clause, others: Sequence[Clause
             break
         speech.forget()
     for clause in others:
-        out.append(" ".join(speech.clause(clause, doing=False, way=True)) + ".")
+        out.append(" ".join(speech.clause(clause, doing=False, way=True, is_short=False)) + ".")
     return out
 
 
@@ -115,7 +115,8 @@ def _about(speech: speech_en.Speech | speech_zh.Speech, phrases: Phrases, main: 
     if len(speech.scene.subjects) == 1 or random.chance(0.25):
         out.append(random.choice(phrases.look[speech.scene.subjects[number].kind]).format(the=the))
     other = None if main.target is None else speech.the(main.target)
-    action = WAVES if main.action == WAVES else main.action
+    kind = speech.scene.subjects[number].kind
+    action = f"{main.action}_{kind}" if f"{main.action}_{kind}" in phrases.motion else main.action
     if main.target is None or other is not None:
         out.append(random.choice(phrases.motion[action]).format(the=the, other=other))
     return out

@@ -30,8 +30,8 @@ def _short(scene: Scene, random: Random, said: dict[str, bool]) -> str:
     head = _head(scene, random, said)
     is_there = not head and main.action != "waves" and random.chance(0.08)
     doing = bool(head) or is_there or random.chance(0.25)
-    who, what = speech.clause(main, doing=doing, way=said["direction"])
     place = speech.place(main) if said["place"] else ""
+    who, what = speech.clause(main, doing=doing, way=said["direction"], is_short=bool(place))
     when = speech.when(time=said["time"], weather=said["weather"])
     if is_there:
         who = f"there {'are' if who.startswith(('two ', 'three ')) else 'is'} {who}"
@@ -43,7 +43,7 @@ def _short(scene: Scene, random: Random, said: dict[str, bool]) -> str:
     for tag in _tags(scene, random, said, head):
         text += ", " + tag
     if said["camera"]:
-        text = _with_camera(speech, text, doing=doing and not head and not is_there, is_long=said["weather_clause"])
+        text = _with_camera(speech, text, doing=doing and not head and not is_there, is_long="," in text or " as " in text or " while " in text)
     if random.chance(0.4):
         text = capital(text) + ("." if random.chance(0.7) else "")
     return text
@@ -76,22 +76,24 @@ def _ordered(random: Random, core: str, place: str, when: list[str], aside: str,
     if place and not doing and random.chance(0.12):
         return f"{place}{''.join(' ' + w for w in when[:1])}, {core}{''.join(' ' + w for w in when[1:])}{aside}"
     late = "".join(" " + w for w in when)
-    if aside and not aside.startswith((" while", " as")) and random.chance(0.4):
-        return f"{core}{aside}{where}{late}" if " of the" not in aside and not aside.endswith(("it", "them")) else f"{core}{where}{late}{aside}"
+    if aside and not aside.startswith((" while", ",")) and random.chance(0.4):
+        return f"{core}{aside}{where}{late}" if " of " not in aside and " the " not in aside and not aside.endswith(" it") else f"{core}{where}{late}{aside}"
     return f"{core}{where}{late}{aside}"
 
 
 def _others(speech: Speech, main: Clause, others: list[Clause], *, doing: bool) -> str:
     """What the other subjects do, to be said after the first: " while a red ball spins"."""
-    random, text = speech.random, ""
-    for clause in others:
+    random, text, is_with = speech.random, "", False
+    for number, clause in enumerate(others, 1):
         link = random.weighted({"and": 3.0, "while": 0.0 if doing or text else 2.0, "with": 0.0 if text else 2.0})
+        is_with = is_with or link == "with"
         where = _beside(speech, main, clause) if link == "with" else ""
         if link == "with" and clause.action == "stand" and random.chance(0.6):
             text += f" with {speech.several(clause.actors)}{where}"
             continue
-        who, what = speech.clause(clause, doing=doing or link == "with")
-        text += f" {link} {who} {what}" + where
+        who, what = speech.clause(clause, doing=doing or is_with, is_short=False)
+        is_listed = link == "and" and number < len(others)
+        text += ("," if is_listed else " " + link) + f" {who} {what}" + where
     return text
 
 
@@ -106,6 +108,8 @@ def _beside(speech: Speech, main: Clause, clause: Clause) -> str:
         return ""
     relation = speech.random.choice(found)
     options = RELATION_WORDS[relation.name]["en"]
+    if main.target is None and speech.random.chance(0.4):
+        the = "it"
     return f" {options[0] if relation.name in ('behind', 'in_front_of') else speech.pick(options[:2])} {the}"
 
 

@@ -62,7 +62,7 @@ def core(speech: Speech, clause: Clause, place: str, when: list[str], *, way: bo
     first = "，".join(when) + "，" if when else ""
     if order == "there is" and place:
         return f"{first}{place}有{speech.who(clause)}{speech.what(clause, way=way, going_on=True)}"
-    if order == "place first" and place:
+    if order == "place first" and place and len(when) < 2:
         return f"{first}{random.choice(('在', ''))}{place}，{speech.who(clause)}{speech.what(clause, way=way, going_on=True)}"
     who = speech.who(clause)
     return f"{first}{who}{'在' + place if place else ''}{speech.what(clause, way=way, going_on=not place)}"
@@ -109,5 +109,7 @@ def beside(speech: Speech, main: Clause, clause: Clause) -> str:
     the = speech.the(main.actors[0])
     if not found or the is None:
         return ""
+    if main.target is None and speech.random.chance(0.4):
+        the = "它"
     words = RELATION_WORDS[speech.random.choice(found).name]["zh"]
     return f"{the}{speech.random.choice(('', '的')) if '的' not in the else ''}{speech.pick(words)}"

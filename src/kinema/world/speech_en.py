@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from kinema.world.clauses import WAVES, Clause, is_aloft, side, split
+from kinema.world.nature import KINDS
 from kinema.world.rng import Random, T
 from kinema.world.scene import Scene
 from kinema.world.words import DIRECTION_WORDS, cameras
@@ -15,6 +16,8 @@ from kinema.world.words.settings import Setting, setting
 from kinema.world.words.verbs_en import WAVES as WAVES_DO
 from kinema.world.words.verbs_en import WAVES_DOING, common_verbs
 
+_SIZES = ("little", "tall", "round", "rugged", "rocky", "craggy")
+_BARE = ("stand", "rest", "rise")
 _NUMBERS = {1: "a", 2: "two", 3: "three"}
 _OUTDOORS = re.compile(r"\b(wind|breeze|sky)\b")
 _CANONICAL_SHARE = 0.45  # the canonical word as often, else any
@@ -72,7 +75,10 @@ class Speech:
 
     def colour(self, number: int) -> str:
         """The colour word of a subject."""
-        return self.word(COLOUR_WORDS, "colour", self.scene.subjects[number].colour)
+        subject = self.scene.subjects[number]
+        if subject.colour == "orange" and KINDS[subject.kind].category == "plants":
+            return COLOUR_WORDS["orange"]["en"][1]  # no orange tree, which bears oranges
+        return self.word(COLOUR_WORDS, "colour", subject.colour)
 
     def look(self, number: int, count: int = 1) -> str:
         """Adjectives and noun of a subject, without an article: "shiny red balls"."""
@@ -83,6 +89,9 @@ class Speech:
             material = self.word(MATERIAL_WORDS, "material", subject.material)
             before, stuff = ("", material + " ") if IS_STUFF[subject.material] else (material + " ", "")
         colour = self.colour(number) + " " if self.with_colour else ""
+        size, _, rest = noun.partition(" ")
+        if size in _SIZES:  # "a little red ball", not "a red little ball"
+            before, noun = before + size + " ", rest
         if colour and subject.kind in CLOTHES and self._clothed:
             clothes = CLOTHES[subject.kind][0]
             wear = article(colour + clothes) if count == 1 else colour + plural(clothes)
@@ -115,11 +124,13 @@ class Speech:
         if len(alike) == 1:
             return "the " + self.noun(number)
         if self.with_colour and sum(s.colour == subject.colour for s in alike) == 1:
-            return f"the {self.colour(number)} {self.noun(number)}"
+            size, _, rest = self.noun(number).partition(" ")
+            ordered = (size, self.colour(number), rest) if size in _SIZES else (self.colour(number), self.noun(number))
+            return "the " + " ".join(ordered)
         return None
 
-    def clause(self, clause: Clause, *, doing: bool, way: bool = False) -> tuple[str, str]:
-        """Who, and what they do."""
+    def clause(self, clause: Clause, *, doing: bool, way: bool = False, is_short: bool = True) -> tuple[str, str]:
+        """Who, and what they do; a bare "stands" is too short where nothing follows."""
         if clause.action == WAVES:
             text = self.pick(WAVES_DOING if doing else WAVES_DO).format(self.several(clause.actors))
             who, _, what = text.partition(" ")
@@ -129,6 +140,8 @@ class Speech:
         options = common_verbs(clause.action, kinds, target)
         if self.setting.joint == ():  # indoors
             options = [v for v in options if not _OUTDOORS.search(v.bare)]
+        if not is_short:
+            options = [v for v in options if " " in v.bare or v.bare not in _BARE] or options
         chosen = self.pick(options)
         who = self.several(clause.actors)
         what = chosen.doing if doing else chosen.bare if len(clause.actors) > 1 else chosen.does
@@ -168,7 +181,10 @@ class Speech:
         if time and weather and self.random.chance(0.4):
             return [self.pick(self.setting.joint)]
         words = [self.pick(self.setting.time)] if time else []
-        return [*words, self.pick(self.setting.weather)] if weather else words
+        if not weather:
+            return words
+        alone = len(self.scene.subjects) == 1
+        return [*words, self.pick([w for w in self.setting.weather if alone or not w.startswith(("as ", "while "))])]
 
     def camera(self) -> tuple[str, str, str]:
         """The camera as a noun, as what it does ("zooms in") and as what it is doing."""

@@ -17,7 +17,7 @@ from kinema.world.words.verbs_zh import common_verbs, directed
 _NUMBERS = {1: "一", 2: "两", 3: "三"}
 _OUTDOORS = ("风",)
 _CANONICAL_SHARE = 0.45
-_WATCHED = re.compile("雪|雾|雨|草|玩具|模型|卡通|静静|静止|不动|空中|上空|镜头|夜|俯|航拍|水面|滑行|林|夕阳|云|慢慢|缓缓|海面|固定|立|画面|缓缓")
+_WATCHED = re.compile("雪|雾|雨|草|玩具|模型|卡通|静静|静止|不动|空|大漠|镜头|夜|俯|航拍|水面|滑行|林|夕阳|云|慢慢|缓缓|海面|固定|立|画面|缓缓")
 
 
 def is_doubled(text: str) -> bool:
@@ -41,6 +41,7 @@ class Speech:
         self._chosen: dict[tuple[str, str], str] = {}
         self._introduced: list[str] = []
         self._known: set[int] = set()
+        self._nouns: dict[str, str] = {}
         self._clothed: int = random.choice((0, 1, 2))
         self._drops_particle = random.chance(0.2)
 
@@ -49,6 +50,7 @@ class Speech:
         self._chosen.clear()
         self._introduced.clear()
         self._known.clear()
+        self._nouns.clear()
 
     def pick(self, options: Sequence[T]) -> T:
         """The canonical one of ``options``, or any."""
@@ -63,7 +65,14 @@ class Speech:
 
     def noun(self, number: int) -> str:
         """The bare noun of a subject."""
-        return self.word(KIND_WORDS, "kind", self.scene.subjects[number].kind)
+        kind = self.scene.subjects[number].kind
+        if kind not in self._nouns:
+            made = {s.material for s in self.scene.subjects if s.kind == kind} if self.with_material else set()
+            options = KIND_WORDS[kind]["zh"]
+            if made & {m for m, is_stuff in IS_STUFF.items() if is_stuff}:  # no leather balls of metal, no 木制树
+                options = [w for w in options if len(w) > 1 and w != "皮球"]
+            self._nouns[kind] = self.pick(options)
+        return self._nouns[kind]
 
     def colour(self, number: int) -> str:
         """The colour word of a subject."""
@@ -77,6 +86,9 @@ class Speech:
             material = self.word(MATERIAL_WORDS, "material", subject.material)
             before, stuff = ("", material) if IS_STUFF[subject.material] else (material + "的", "")
         colour = self.colour(number) if self.with_colour else ""
+        if "的" in noun and (colour or stuff):  # 崎岖的绿色悬崖, not 绿色的崎岖的悬崖
+            manner, _, noun = noun.partition("的")
+            before = manner + "的" + before
         if colour and subject.kind in CLOTHES and self._clothed:
             return f"{before}{'身穿' if self._clothed == 2 else '穿'}{colour}{CLOTHES[subject.kind][1]}的{stuff}{noun}"
         if colour:
@@ -162,10 +174,13 @@ class Speech:
     def when(self, *, time: bool, weather: bool) -> list[str]:
         """Time and weather, at once or one after the other."""
         weather = weather and bool(self.setting.weather)
-        if time and weather and self.random.chance(0.45):
+        if time and weather and self.random.chance(0.7):
             return [self.pick(self.setting.joint)]
         words = [self.pick(self.setting.time)] if time else []
-        return [*words, self.pick(self.setting.weather)] if weather else words
+        if not weather:
+            return words
+        doubles = bool(words) and words[0].endswith("时")
+        return [*words, self.pick([w for w in self.setting.weather if not (doubles and w.endswith("时"))])]
 
     def camera(self) -> str:
         """What the camera does."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
-_DOUBLING = frozenset("spin hop run jog bob drop skid slip flip tip chug sip swim trot sit hit".split())
+_DOUBLING = frozenset("pan spin hop run jog bob drop skid slip flip tip chug sip swim trot sit hit".split())
 _PLURALS = {"person": "people", "little man": "little men", "puppy": "puppies", "birdie": "birdies", "fish": "fish"}
 
 

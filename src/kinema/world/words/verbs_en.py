@@ -59,7 +59,7 @@ VERBS: dict[str, dict[str, str]] = {
         "": "jump|jump up and down|hop up and down|leap into the air",
         "fish": "leap out of the water|jump|jump out of the water",
     },
-    "spin": {"": "spin|spin around|turn around|spin in place|twirl|turn on the spot"},
+    "spin": {"": "spin|spin around|turn around|spin in place|twirl|turn on the spot", "windmill": "turn its sails|spin its sails|turn"},
     "play": {
         "": "play|play happily|dance|dance about|hop about merrily",
         "cactus": "dance|dance about|play|hop about merrily",
@@ -90,10 +90,10 @@ VERBS: dict[str, dict[str, str]] = {
         "iceberg": "float|drift|drift slowly|float on the water",
     },
     "fly": {
-        "": "fly|fly through the air|fly along",
-        "animals": "fly|fly through the air|flap along|fly along",
+        "": "fly|fly through the air|fly around|fly about",
+        "animals": "fly|fly through the air|fly around|fly about",
         "balloon": "fly|fly through the air|sail through the air",
-        "rocket": "fly|fly through the air|soar",
+        "rocket": "fly|lift off|take off|blast off",
         "kite": "fly|fly through the air|soar|fly in the wind",
     },
     "toss": {"": "fly in an arc|be tossed into the air|sail through the air in an arc|be thrown into the air"},
