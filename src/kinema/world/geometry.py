@@ -13,12 +13,14 @@ from torch import Tensor
 
 from kinema.core.geometry import VideoShape
 from kinema.world.affine import compose, invert
+from kinema.world.backdrop import backdrop_depth
 from kinema.world.camera import frame_times, scene_camera
 from kinema.world.places import props
 from kinema.world.scene import Scene
 from kinema.world.solids import stand
 from kinema.world.stage import EFFECT, cast
-from kinema.world.trace import FAR, Coordinates, trace
+from kinema.world.hits import FAR, Coordinates
+from kinema.world.trace import trace
 from kinema.world.view import View
 
 _SKY_DEPTH = 1.0e5  # far enough that only the camera's turning moves it
@@ -49,7 +51,7 @@ def geometry(scene: Scene, shape: VideoShape, *, device: str | torch.device = "c
     now, moved = (cast(inner, t) for t in (times, later))
     front = trace(now.solids, view, view.whole(), device=place, with_index=True)
     back = trace(stand([props(inner)], len(times)), view, view.whole(), device=place)
-    depth, point = _seen(view, torch.minimum(front.depth, back.depth), place)
+    depth, point = _seen(inner, view, torch.minimum(front.depth, back.depth), place)
     is_front = front.depth < back.depth
     # A point of a subject moves with its solid: out of the solid's frame now, into its frame later.
     carry = compose(moved.solids.matrix, invert(now.solids.matrix)).to(place, torch.float32)
@@ -81,12 +83,11 @@ def mask_boxes(mask: Bool[Tensor, "t h w"]) -> Int[Tensor, "t 4"]:
     return torch.where(across.any(1, keepdim=True), box, -1)
 
 
-def _seen(view: View, depth: Tensor, device: torch.device) -> tuple[Tensor, Coordinates]:
-    """(depth with ground and sky in it, the world points that the pixels see)."""
+def _seen(scene: Scene, view: View, depth: Tensor, device: torch.device) -> tuple[Tensor, Coordinates]:
+    """(depth with the backdrop's in it, the world points that the pixels see)."""
     ray = view.rays(view.slopes(view.whole(), device), device)
     eye = view.eye(device)
-    ground = torch.where(ray[1] < -1e-5, eye[:, 1] / (-ray[1]).clamp(min=1e-5), FAR)
-    depth = torch.minimum(depth, ground)
+    depth = torch.minimum(depth, backdrop_depth(scene, view, device=device))
     sky = depth >= FAR
     reach = torch.where(sky, _SKY_DEPTH, depth)
     return torch.where(sky, torch.inf, depth), [eye[:, k] + reach * ray[k] for k in range(3)]

@@ -9,10 +9,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from kinema.world.places import Light, Lights
+from kinema.world.lights import Light, Lights
 from kinema.world.shadow import shadow, shadow_boxes
 from kinema.world.solids import Solids
-from kinema.world.trace import FAR, Hits, trace
+from kinema.world.hits import FAR
+from kinema.world.trace import Hits, trace
 from kinema.world.view import View, Window, around, screen_boxes
 
 _GRAIN = 2  # samples per pixel and axis where there are edges
@@ -65,14 +66,6 @@ def flatten(picture: Float[Tensor, "n c h w"]) -> None:
     low = tones.floor()
     step = ((tones - low - 0.5) * 6 + 0.5).clamp_(0, 1)  # narrow ramps between the tones: no stairs in the outlines
     picture.copy_(low.add_(step)).div_(_TONES)
-
-
-def ground_depth(view: View, device: torch.device) -> Float[Tensor, "n h w"]:
-    """Depth of the bare ground in each pixel's middle, `FAR` above the horizon."""
-    _, rise, _ = view.rays(view.slopes(view.whole(), device), device)
-    eye = view.eye(device)
-    ground = torch.where(rise < -1e-5, eye[:, 1] / (-rise).clamp(min=1e-5), FAR)
-    return ground.clamp(max=FAR).expand(-1, -1, view.width_px).contiguous()
 
 
 def _shine(hits: Hits, view: View, light: Light, *, is_cartoon: bool) -> tuple[Tensor, ...]:

@@ -15,11 +15,11 @@ from torch import Tensor
 
 from kinema.core.errors import InvalidInput, choices
 from kinema.core.geometry import VideoShape
-from kinema.world.backdrop import backdrop
+from kinema.world.backdrop import backdrop, backdrop_depth, look
 from kinema.world.camera import frame_times, scene_camera
 from kinema.world.derived import pose_map, sketch
 from kinema.world.geometry import geometry, mask_boxes
-from kinema.world.layers import add_layer, add_shadow, flatten, ground_depth
+from kinema.world.layers import add_layer, add_shadow, flatten
 from kinema.world.lights import lights
 from kinema.world.places import props
 from kinema.world.scene import Scene
@@ -105,7 +105,7 @@ def _chunks(scenes: Sequence[Scene], shape: VideoShape, device: torch.device) ->
     num_scenes = 1 if device.type == "cpu" else max(1, limit // (frame_px * shape.frames))
     alike: dict[tuple[object, ...], list[int]] = {}
     for i, scene in enumerate(scenes):
-        alike.setdefault((scene.place, scene.time, scene.weather, scene.style, scene.is_afloat), []).append(i)
+        alike.setdefault((*look(scene), scene.style), []).append(i)
     for numbers in alike.values():
         for first in range(0, len(numbers), num_scenes):
             for start in range(0, shape.frames, num_frames):
@@ -121,12 +121,12 @@ def _draw(
     picture = backdrop(scenes, times, view, device=device)
     if is_cartoon:
         flatten(picture)
-    depth = ground_depth(view, device)
+    depth = backdrop_depth(scenes[0], view, device=device)
     acts: list[tuple[Tensor, Cast]] = []
     for number, scene in enumerate(scenes):
         acts.append((torch.arange(moments) + number * moments, cast(scene, times)))
     for rows, act in acts:
-        add_shadow(picture, act.solids, view.take(rows), rows=rows, light=light)
+        add_shadow(picture, act.solids, view.take(rows), rows=rows, lights=light)
     behind = stand([props(s) for s in scenes], moments)
     add_layer(picture, depth, behind, view, rows=torch.arange(len(view)), light=light.world, is_cartoon=is_cartoon)
     for rows, act in acts:

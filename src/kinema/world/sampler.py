@@ -265,4 +265,7 @@ def _with_pair(scene: Scene, random: Random, level: Difficulty) -> Scene | None:
         size=round(random.uniform(0.9, 1.05), 4),
         x=round(0.45 * sign, 4),
     )
-    return replace(scene, subjects=(first, other), camera=random.choice(_PAIR_CAMERAS))
+    from kinema.world.motion.spans import pair_fits  # torch, which scenes of one subject do without
+
+    scene = replace(scene, subjects=(first, other), camera=random.choice(_PAIR_CAMERAS))
+    return scene if pair_fits(scene) else None

@@ -1,0 +1,1 @@
+"""Networks that read the world's attributes back from pixels. Small, convolutional, any picture size."""

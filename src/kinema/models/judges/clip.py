@@ -1,0 +1,127 @@
+"""What a clip shows over time: the camera's class and path, and what each tracked subject does.
+
+Legend: b clips, t frames, h w pixels, y x cells, n tracks, d features.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange, repeat
+from jaxtyping import Float
+from torch import Tensor, nn
+
+CAMERA_OUTPUTS = 7
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipJudgeConfig:
+    """``frame_features`` are those of the `FrameJudge` that looks first; ``num_kinds`` its kinds."""
+
+    num_cameras: int
+    num_actions: int
+    frame_features: int
+    num_kinds: int
+    pair_widths: tuple[int, int, int] = (48, 96, 128)
+    width: int = 160
+    depth: int = 4
+
+
+class _TimeBlock(nn.Module):
+    """A residual convolution over time."""
+
+    def __init__(self, width: int, dilation: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.first = nn.Conv1d(width, width, 3, padding=dilation, dilation=dilation)
+        self.second = nn.Conv1d(width, width, 1)
+
+    def forward(self, x: Float[Tensor, "b t d"]) -> Float[Tensor, "b t d"]:
+        inner = rearrange(self.norm(x), "b t d -> b d t")
+        return x + rearrange(self.second(F.silu(self.first(inner))), "b d t -> b t d")
+
+
+class ClipJudge(nn.Module):
+    """Motion from pairs of neighbouring frames, read along time: once for the camera, once for each subject's track."""
+
+    def __init__(self, config: ClipJudgeConfig) -> None:
+        super().__init__()
+        self.config = config
+        first, second, third = config.pair_widths
+        self.pair = nn.Sequential(
+            nn.Conv2d(24, first, 5, stride=2, padding=2), nn.SiLU(),
+            nn.Conv2d(first, first, 3, padding=1), nn.SiLU(),
+            nn.Conv2d(first, second, 3, stride=2, padding=1), nn.SiLU(),
+            nn.Conv2d(second, second, 3, padding=1), nn.SiLU(),
+        )  # fmt: skip
+        self.flow = nn.Conv2d(second, 2, 1)
+        self.coarse = nn.Sequential(nn.Conv2d(second, third, 3, stride=2, padding=1), nn.SiLU())
+        self.camera_in = nn.Linear(third * 9, config.width)
+        self.camera = nn.Sequential(*[_TimeBlock(config.width, 2 ** (i % 3)) for i in range(config.depth)])
+        self.camera_path = nn.Linear(config.width, CAMERA_OUTPUTS)
+        self.camera_class = nn.Linear(2 * config.width, config.num_cameras)
+        seen = second + config.frame_features + 4 + config.num_kinds
+        self.track_in = nn.Linear(2 * seen + config.width, config.width)
+        self.track = nn.Sequential(*[_TimeBlock(config.width, 2 ** (i % 3)) for i in range(config.depth)])
+        self.action = nn.Linear(2 * config.width, config.num_actions)
+
+    def motion(self, clip: Float[Tensor, "b t 3 h w"]) -> tuple[Float[Tensor, "b u d y x"], Float[Tensor, "b u 2 y x"]]:
+        """(features, flow in pixels) of each pair of neighbouring frames (u = t - 1), in cells of 8 pixels."""
+        folded = F.pixel_unshuffle(rearrange(clip, "b t c h w -> (b t) c h w"), 2)
+        folded = rearrange(folded, "(b t) c h w -> b t c h w", b=len(clip))
+        pairs = torch.cat([folded[:, :-1], folded[:, 1:] - folded[:, :-1]], 2)
+        features = self.pair(rearrange(pairs, "b u c h w -> (b u) c h w"))
+        parts = (features, self.flow(features))
+        return tuple(rearrange(p, "(b u) c y x -> b u c y x", b=len(clip)) for p in parts)  # pyright: ignore[reportReturnType]
+
+    def of_camera(self, motion: Float[Tensor, "b u d y x"]) -> tuple[Tensor, Tensor, Tensor]:
+        """(class logits (b k), change of pose between frames (b u 7), sequence (b u d))."""
+        coarse = self.coarse(rearrange(motion, "b u d y x -> (b u) d y x"))
+        pooled = F.adaptive_avg_pool2d(coarse, (3, 3))
+        x = self.camera(self.camera_in(rearrange(pooled, "(b u) d y x -> b u (d y x)", b=len(motion))))
+        whole = torch.cat([x.mean(1), x.amax(1)], -1)
+        return self.camera_class(whole), self.camera_path(x), x
+
+    def of_tracks(
+        self, motion: Float[Tensor, "b u d y x"], frames: Float[Tensor, "b t e y x"], boxes: Float[Tensor, "b n t 4"],
+        kinds: Float[Tensor, "b n k"], camera: Float[Tensor, "b u w"],
+    ) -> Float[Tensor, "b n a"]:  # fmt: skip
+        """Action logits of each track: its ``boxes`` (centre x, y, width, height; shares of the picture), its kind and what is seen there.
+
+        Of a pair of subjects each also sees the nearest other; a lone one sees zeros. A track of zeros is of nobody.
+        """
+        b, n = boxes.shape[:2]
+        there = boxes[..., 2].amax(-1) > 0
+        seen = torch.cat(
+            [_at(motion, boxes[:, :, 1:]), _at(frames[:, 1:], boxes[:, :, 1:]), boxes[:, :, 1:],
+             repeat(kinds, "b n k -> b n u k", u=motion.shape[1])], -1,
+        )  # fmt: skip
+        seen = seen * there[:, :, None, None]
+        other = _nearest_other(seen, boxes, there)
+        whole = repeat(camera, "b u w -> b n u w", n=n)
+        x = self.track_in(torch.cat([seen, other, whole], -1))
+        x = self.track(rearrange(x, "b n u d -> (b n) u d"))
+        pooled = torch.cat([x.mean(1), x.amax(1)], -1)
+        return rearrange(self.action(pooled), "(b n) a -> b n a", b=b)
+
+
+def _at(maps: Float[Tensor, "b u d y x"], boxes: Float[Tensor, "b n u 4"]) -> Float[Tensor, "b n u d"]:
+    """``maps`` read at the boxes' centres."""
+    grid = rearrange(boxes[..., :2] * 2 - 1, "b n u k -> (b u) n 1 k").to(maps.dtype)
+    read = F.grid_sample(rearrange(maps, "b u d y x -> (b u) d y x"), grid, align_corners=False)
+    return rearrange(read, "(b u) d n 1 -> b n u d", b=len(maps))
+
+
+def _nearest_other(seen: Tensor, boxes: Tensor, there: Tensor) -> Tensor:
+    """For each track what is seen on the nearest other one, zeros where there is none."""
+    b, n, u, d = seen.shape
+    if n == 1:
+        return torch.zeros_like(seen)
+    gap = (boxes[:, :, None, :, :2] - boxes[:, None, :, :, :2]).square().sum(-1).mean(-1)  # b n m
+    alone = torch.eye(n, dtype=torch.bool, device=seen.device) | ~there[:, None, :]
+    nearest = gap.masked_fill(alone, torch.inf).argmin(-1)
+    found = ~alone.all(-1)
+    other = torch.gather(seen, 1, repeat(nearest, "b n -> b n u d", u=u, d=d))
+    return other * found[:, :, None, None]
