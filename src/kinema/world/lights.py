@@ -107,7 +107,7 @@ WEATHER: dict[str, Weather] = {
     "clear": Weather(sun=1.0, ambient=1.0, shadow=0.52, overcast=0.0, level=1.0),
     "cloudy": Weather(sun=0.45, ambient=1.08, shadow=0.24, overcast=0.88, level=1.0),
     "rain": Weather(sun=0.22, ambient=0.90, shadow=0.14, overcast=0.94, level=0.58, haze=0.15),
-    "snow": Weather(sun=0.34, ambient=1.16, shadow=0.20, overcast=0.90, level=1.16, haze=0.2),
+    "snow": Weather(sun=0.40, ambient=1.36, shadow=0.20, overcast=0.90, level=1.16, haze=0.2),
     "fog": Weather(sun=0.30, ambient=1.12, shadow=0.16, overcast=1.0, level=1.0, fog_density=0.34),
 }
 
@@ -178,8 +178,8 @@ def lights(scene: Scene) -> Lights:
         world=Light(sun=sky.sun, direct=direct, ambient=_colour(a * weather.ambient for a in ambient)),
         subject=Light(
             sun=sky.sun,
-            direct=_colour(d * (0.4 + 0.6 * weather.sun) for d in sky.subject_sun),
-            ambient=_colour(a * (0.97 + 0.06 * (1 - weather.sun)) for a in sky.subject_ambient),
+            direct=_colour(d * (0.5 + 0.5 * weather.sun) for d in sky.subject_sun),
+            ambient=_colour(a * (1 + 0.16 * (1 - weather.sun)) for a in sky.subject_ambient),
         ),
         shadow=weather.shadow,
         zenith=_mix(sky.zenith, _colour(0.80 * c for c in cover) if weather.fog_density == 0 else cover, weather.overcast),

@@ -12,14 +12,15 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.functional import max_pool2d
 
 from kinema.world.backdrop.field import column, phases
+from kinema.world.backdrop.fog import fog_share
 from kinema.world.lights import Lights, lights
 from kinema.world.nature import PLACES
 from kinema.world.scene import Scene
+from kinema.world.trace import FAR
 from kinema.world.view import View
-
-_CLEARING = 0.25  # how far beyond the middle of the scene the air stays clear of fog
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,8 +36,8 @@ class Sheet:
 
 
 _RAIN = (
-    Sheet(distance=2.2, width=0.075, height=0.42, speed=1.9, radius=0.0036, strength=0.52),
-    Sheet(distance=4.5, width=0.042, height=0.26, speed=1.35, radius=0.0026, strength=0.42),
+    Sheet(distance=2.2, width=0.075, height=0.42, speed=1.9, radius=0.0036, strength=0.58),
+    Sheet(distance=4.5, width=0.042, height=0.26, speed=1.35, radius=0.0026, strength=0.46),
     Sheet(distance=9.0, width=0.024, height=0.16, speed=0.95, radius=0.0018, strength=0.30),
 )
 _STREAK = 0.36  # of a cell's height
@@ -62,7 +63,7 @@ def overlay(
         return
     light = lights(scene)
     if scene.weather == "fog":
-        _blend(picture, light.fog, fog_share(light, view, depth))
+        _blend(picture, light.fog, _fog_on_solids(light, view, depth))
     elif scene.weather in ("rain", "snow"):
         share = _falling(scenes, times_s, view, depth)
         brightness = sum(light.horizon) / 3
@@ -71,10 +72,19 @@ def overlay(
         _blend(picture, paint, share.to(device))
 
 
-def fog_share(light: Lights, view: View, depth: Float[Tensor, "n h w"]) -> Float[Tensor, "n h w"]:
-    """How much of what is seen at ``depth`` is fog: none up to the subjects, wherever the camera is."""
-    start = column(view.position.square().sum(-1).sqrt(), depth.device) + _CLEARING
-    return 1 - torch.exp((depth - start).clamp(min=0) * -light.fog_density)
+def _fog_on_solids(light: Lights, view: View, depth: Tensor) -> Tensor:
+    """How much fog lies before the solids, 0 beside them: the backdrop has its fog already.
+
+    A solid's rim, which mixes its paint with that of the backdrop but has the backdrop's depth, gets the solid's fog.
+    """
+    ground = view.eye(depth.device)[:, 1] / (-view.rays(view.slopes(view.whole(), depth.device), depth.device)[1]).clamp(min=1e-5)
+    # Solids may reach below the ground, where they are drawn all the same: what isn't just the ground is solid.
+    is_solid = (depth < 0.9 * FAR) & ((depth - ground).abs() > 1e-3 * ground)
+    solid = torch.where(is_solid, depth, FAR)
+    rim = -max_pool2d(-solid[:, None], 3, 1, 1)[:, 0]
+    # Between a near solid and a far one the rim is nobody's: half of each.
+    share = torch.where(is_solid, 0.5 * (fog_share(light, view, solid) + fog_share(light, view, rim)), fog_share(light, view, rim))
+    return share * (rim < FAR)
 
 
 def _blend(picture: Tensor, paint: Sequence[float], share: Tensor) -> None:
@@ -114,8 +124,9 @@ def _streaks(x: Tensor, y: Tensor, times: Tensor, phase: Tensor, sheet: Sheet, f
     v = y / sheet.height + 7.3 * torch.sin(lane * 39.35 + phase)
     v = v - v.floor()
     off = (u - lane - 0.5 - 0.35 * jitter).abs() * sheet.width
-    thin = (2 * sheet.radius * focal).clamp(max=1) ** 0.5
-    across = ((sheet.radius - off) * focal + 0.5).clamp(0, 1) * thin
+    # However small the picture, a stroke is most of a pixel wide: rain must be told at a glance.
+    half_px = (sheet.radius * focal).clamp(min=0.4)
+    across = (half_px - off * focal + 0.5).clamp(0, 1)
     along = (v / _STREAK).clamp(0, 1) * (v < _STREAK)
     return across * along
 

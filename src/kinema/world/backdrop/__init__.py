@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from kinema.world.backdrop.field import Points, column, phases
+from kinema.world.backdrop.fog import fog_share
 from kinema.world.backdrop.ground import ground
 from kinema.world.backdrop.room import room, room_depth
 from kinema.world.backdrop.sky import sky
@@ -36,7 +37,7 @@ def backdrop(
 ) -> Float[Tensor, "n c h w"]:
     """Colours of all but solids, 0 to 1 and more, for all ``scenes`` (unflipped, of one `look`) at ``times_s``, scene by scene.
 
-    Fog is left to `kinema.world.weather.overlay`, which knows the depth of all that is seen.
+    Fog lies over the ground already; over solids it is laid by `kinema.world.weather.overlay`.
     """
     light = lights(scenes[0])
     rays = view.rays(view.slopes(view.whole(), device), device)
@@ -54,7 +55,8 @@ def backdrop(
         out[:, :, rows] = sky(scenes, times_s, light, (rx[:, rows], rise[:, rows], rz[:, rows]), focal)
     if ground_start < view.height_px:
         rows, shared = slice(ground_start, view.height_px), slice(ground_start, max(ground_start, sky_end))
-        below = ground(_points(scenes, times_s, view, (rx[:, rows], rise[:, rows], rz[:, rows]), device))
+        points = _points(scenes, times_s, view, (rx[:, rows], rise[:, rows], rz[:, rows]), device)
+        below = ground(points, fog_share(light, view, points.depth))
         share = above[:, None, shared]
         below[:, :, : share.shape[2]] = out[:, :, shared] * share + below[:, :, : share.shape[2]] * (1 - share)
         out[:, :, rows] = below

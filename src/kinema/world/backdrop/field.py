@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -50,6 +50,12 @@ class Points:
         """1 near by, 0 beyond depth ``reach``: what is fine fades before it aliases."""
         return 1 / (1 + (self.depth / reach).square().square())
 
+    def rows(self, rows: slice) -> Points:
+        """Some rows of the points."""
+        cropped = {name: getattr(self, name)[:, rows] for name in ("x", "z", "depth", "wide", "deep")}
+        rx, rise, rz = self.rays
+        return replace(self, rays=(rx[:, rows], rise[:, rows], rz[:, rows]), **cropped)
+
     def numbers(self, values: Sequence[float]) -> Tensor:
         """One number a scene, shaped to meet the planes."""
         return numbers(values, self.moments, self.x.device)
@@ -87,23 +93,26 @@ def smooth(x: Tensor) -> Tensor:
     return x * x * (3 - 2 * x)
 
 
-def band(distance: Tensor, half_width: float | Tensor, pixel: Tensor) -> Tensor:
+def band(distance: Tensor, half_width: float, pixel: Tensor) -> Tensor:
     """1 within ``half_width`` of a line, with an edge a pixel wide, and fainter where a pixel is wider than the line."""
-    thin = (2 * half_width / pixel).clamp(max=1) if isinstance(half_width, Tensor) else (2 * half_width / pixel).clamp(max=1)
-    return ((half_width - distance.abs()) / pixel + 0.5).clamp(0, 1) * thin
+    return ((half_width - distance.abs()) / pixel + 0.5).clamp(0, 1) * (2 * half_width / pixel).clamp(max=1)
 
 
-def dots(u: Tensor, v: Tensor, pixel: Tensor, *, radius: float, share: float, shift: Tensor, squeeze: float = 1.0) -> Tensor:
+def dots(u: Tensor, v: Tensor, pixel: Tensor, *, radius: float, share: float, shift: Tensor) -> Tensor:
     """Round dots, one in some cells of the unit grid of (u, v): 1 within, 0 outside. ``pixel`` is a pixel's size there.
 
     ``share`` is how many cells hold one. ``shift`` (an angle) makes another pattern.
     """
+    distance, lot = cells(u, v, room=0.5 - radius, shift=shift)
+    return ((radius - distance) / pixel + 0.5).clamp(0, 1) * (lot < 2 * share - 1)
+
+
+def cells(u: Tensor, v: Tensor, *, room: float, shift: Tensor) -> tuple[Tensor, Tensor]:
+    """In the unit grid of (u, v): how far the point of one's cell is, up to ``room`` off its middle; and the cell's lot, -1 to 1."""
     i, j = u.floor(), v.floor()
     a, b, c = (torch.sin(i * p + j * q + shift) for p, q in ((12.99, 78.23), (39.35, 11.13), (63.73, 26.68)))
-    room = 0.5 - radius
-    du, dv = u - i - 0.5 - a * room, (v - j - 0.5 - b * room) * squeeze
-    distance = (du * du + dv * dv).sqrt()
-    return ((radius - distance) / pixel + 0.5).clamp(0, 1) * (c < 2 * share - 1)
+    du, dv = u - i - 0.5 - a * room, v - j - 0.5 - b * room
+    return (du * du + dv * dv).sqrt(), c
 
 
 def rings(u: Tensor, v: Tensor, time: Tensor, pixel: Tensor, *, rate: float, shift: Tensor) -> Tensor:

@@ -11,39 +11,62 @@ import torch
 from torch import Tensor
 
 from kinema.world.backdrop.field import Planes, Points, band, dots, mix, rings, shade, smooth
-from kinema.world.backdrop.water import wet
+from kinema.world.backdrop.water import land_and_water_rows, pour
 from kinema.world.nature import PLACES
 from kinema.world.places.grounds import GROUNDS
 from kinema.world.rng import Random
 
 _TEXTURE_REACH = 11.0  # depth where the ground's blotches fade, before they alias
-_SNOW = (0.90, 0.93, 1.00)
+_SNOW = (0.96, 0.98, 1.00)
 
 
-def ground(points: Points) -> Tensor:
-    """Colours (n c h w) of the ground at ``points``, lit and hazy."""
+def ground(points: Points, fog: Tensor) -> Tensor:
+    """Colours (n c h w) of the ground at ``points``, lit and hazy; ``fog`` (n h 1) is how much of it fog hides."""
     scene, light = points.scene, points.lights
-    blotch = blotches(points)
-    colour = _PAINTS[scene.place](points, blotch)
-    if scene.weather == "snow":
-        share = (0.62 + 0.5 * (blotch - 0.5)).clamp(0, 1)
-        colour = mix(colour, _SNOW, share if scene.place != "street" else share * 0.8)
-    shine = None
-    if scene.weather == "rain":
-        colour = shade(colour, torch.full_like(points.depth, 0.66))
-        shine = _puddles(points)
-    if PLACES[scene.place].has_water:
-        colour, shine = wet(points, colour, shine)
-    colour = [c * li for c, li in zip(colour, light.on_ground, strict=True)]
-    if shine is not None:
-        sky = [0.5 * (a + b) for a, b in zip(light.zenith, light.horizon, strict=True)]
-        colour = mix(colour, sky, shine)
-    # Haze and the mist of dawn depend on depth alone: one blend for both.
+    picture = _land_and_water(points) if PLACES[scene.place].has_water else torch.stack(_land(points), 1)
+    # Light, haze, the mist of dawn and fog depend on the row alone: one blend for all.
     haze = (1 - torch.exp(-points.depth / 28.0)) * light.haze
     mist = smooth((points.depth - 5.0) / 12.0) * light.mist
     left = (1 - haze) * (1 - mist)
     paint = [h * haze * (1 - mist) + m * mist for h, m in zip(light.horizon, _mist(points), strict=True)]
-    return torch.stack([(c * left + p).expand_as(points.x) for c, p in zip(colour, paint, strict=True)], 1)
+    if light.fog_density:
+        clear = 1 - fog
+        left, paint = left * clear, [p * clear + c * fog for p, c in zip(paint, light.fog, strict=True)]
+    return picture.mul_(torch.stack([left * li for li in light.on_ground], 1)).add_(torch.stack(paint, 1))
+
+
+def _land(points: Points) -> Planes:
+    """The dry or wet or white ground, before light."""
+    scene, light = points.scene, points.lights
+    blotch = blotches(points)
+    colour = _PAINTS[scene.place](points, blotch)
+    if scene.weather == "snow":
+        share = (0.78 + 0.5 * (0.5 - blotch)).clamp(0, 1)
+        colour = mix(colour, _SNOW, share if scene.place != "street" else share * 0.8)
+    if scene.weather == "rain":
+        sky = [0.5 * (a + b) / li for a, b, li in zip(light.zenith, light.horizon, light.on_ground, strict=True)]
+        colour = mix([c * 0.66 for c in colour], sky, _puddles(points))
+    return colour
+
+
+def _land_and_water(points: Points) -> Tensor:
+    """Land and the water beside it; each is painted only in rows where it can be seen."""
+    near, far = points.z.amax((0, 2)).cpu(), points.z.amin((0, 2)).cpu()
+    is_land, is_water = land_and_water_rows(points.scenes, near, far)
+    picture = torch.zeros((len(points.x), 3, *points.x.shape[1:]), device=points.x.device)
+    rows = _span(is_land)
+    if rows is not None:
+        picture[:, :, rows] = torch.stack(_land(points.rows(rows)), 1)
+    rows = _span(is_water)
+    if rows is not None:
+        pour(picture[:, :, rows], points.rows(rows))
+    return picture
+
+
+def _span(rows: Tensor) -> slice | None:
+    """The rows from the first to the last that is true."""
+    found = rows.nonzero()[:, 0]
+    return slice(int(found[0]), int(found[-1]) + 1) if len(found) else None
 
 
 def blotches(points: Points) -> Tensor:
@@ -84,12 +107,13 @@ def _coast(points: Points, blotch: Tensor) -> Planes:
     """Rock: cracks are the zero lines of two waves, moss grows in patches between."""
     x, z, phase = points.x, points.z, points.phase
     colour = _soil(points, blotch)
-    moss = (torch.sin(1.3 * x + phase[2]) * torch.sin(1.6 * z + 1.2 * torch.sin(0.9 * x) + phase[1]) - 0.38) * 5
+    moss = (torch.sin(1.3 * x + phase[2]) * torch.sin(1.6 * z + 1.2 * torch.sin(0.9 * x) + phase[1]) - 0.40) * 4
     colour = mix(colour, (0.38, 0.54, 0.25), moss.clamp(0, 1) * points.fade(_TEXTURE_REACH))
-    for a, b, turn in ((1.5, 1.2, 0), (-1.1, 2.1, 3)):
-        line = torch.sin(a * x + b * z + 1.3 * torch.sin(1.9 * z - 1.1 * x + phase[turn]) + phase[turn])
-        crack = band(line, 0.07, 1.6 * (points.wide + points.deep))
-        colour = shade(colour, 1 - 0.55 * crack)
+    for a, b, turn in ((1.9, 1.3, 0), (-1.3, 2.7, 3)):
+        line = torch.sin(a * x + b * z + 1.2 * torch.sin(2.6 * z - 1.7 * x + phase[turn]) + phase[turn])
+        crack = band(line, 0.06, 2.4 * (points.wide + points.deep))
+        ledge = (line * 3).clamp(-1, 1) * points.fade(_TEXTURE_REACH)
+        colour = shade(colour, (1 - 0.42 * crack) * (1 + 0.06 * ledge))
     return colour
 
 

@@ -139,7 +139,7 @@ def _overcast_spots(scenes: Sequence[Scene]) -> list[Spot]:
     weather = scenes[0].weather
     base = SKIES[scenes[0].time].overcast
     level = {"cloudy": 1.0, "rain": 0.56, "snow": 1.14}[weather]
-    contrast = {"cloudy": 0.20, "rain": 0.30, "snow": 0.10}[weather]
+    contrast = {"cloudy": 0.15, "rain": 0.30, "snow": 0.10}[weather]
     light, dark = ((*(min(1.0, c * level * (1 + s * contrast)) for c in base),) for s in (0.7, -1.0))
     randoms = [Random(s.layout, "clouds") for s in scenes]
     spots = []

@@ -6,32 +6,48 @@ Legend: n views, h w pixels. All motion is a closed formula of time.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from kinema.world.backdrop.far import layer_paint, layers_of, profile
-from kinema.world.backdrop.field import Planes, Points, dots, mix, rings, shade, smooth
+from kinema.world.backdrop.field import Planes, Points, cells, mix, rings, shade, smooth
 from kinema.world.backdrop.sky import light_azimuth, sky_paint
 from kinema.world.places.grounds import CLEAR_SEA, FOAM, WATERS
 from kinema.world.places.shores import COAST_SHORE_Z, FAR_BANK_Z, FAR_SAND_Z, LAKE_SHORE_Z, SHORE_Z, cliffs
+from kinema.world.scene import Scene
 
 _GLITTER = {"dawn": (1.0, 0.86, 0.84), "sunset": (1.0, 0.78, 0.36), "night": (0.80, 0.84, 0.95)}
 
 
-def wet(points: Points, land: Planes, shine: Tensor | None) -> tuple[Planes, Tensor | None]:
-    """``land`` with the place's water beside it, and how much of the sky is seen in either (None: nothing shines)."""
+def land_and_water_rows(scenes: Sequence[Scene], near: Tensor, far: Tensor) -> tuple[Tensor, Tensor]:
+    """Which rows, that see z from ``far`` to ``near``, can hold land, and which can hold water or foam."""
+    place, afloat = scenes[0].place, scenes[0].is_afloat
+    wall = max((cliffs(s).line_z for s in scenes), default=0.0) + 0.8 if place == "coast" else 0.0
+    if afloat:
+        edge = {"beach": FAR_SAND_Z + 0.8, "coast": wall, "lake": FAR_BANK_Z + 0.8}[place]
+        return far < edge, near > edge - (1.6 if place != "coast" else 30.0)
+    edge = {"beach": SHORE_Z, "coast": COAST_SHORE_Z, "lake": LAKE_SHORE_Z}[place]
+    is_land = near > edge - 0.9
+    return is_land | (far < wall) if place == "coast" else is_land, far < edge + 0.9
+
+
+def pour(picture: Tensor, points: Points) -> None:
+    """Draws the place's water over ``picture`` (n c h w, of land, before light), in place."""
     out, water, foam = _SHORES[points.scene.place](points)
     if points.scene.weather == "rain":
         pixel = (points.wide + points.deep) / 0.7
         ring = rings(points.x / 0.35, points.z / 0.35, points.time, pixel, rate=1.5, shift=points.phase[1])
         water = mix(water, FOAM, ring * 0.5 * points.fade(9.0))
     water = _glitter(points, water)
-    share = (out / 0.12 + 0.0).clamp(0, 1)
-    colour = mix(land, water, share)
-    if foam is not None:
-        colour = mix(colour, FOAM, foam)
-    return colour, None if shine is None else shine * (1 - 0.75 * share)
+    share = (out / 0.12).clamp(0, 1)
+    white = _bright_foam(points) if points.scene.place == "coast" else FOAM
+    for k in range(3):
+        plane = picture[:, k]
+        plane.add_((water[k] - plane).mul_(share))
+        if foam is not None:
+            plane.add_((white[k] - plane).mul_(foam))
 
 
 def _wash(points: Points) -> Tensor:
@@ -67,39 +83,45 @@ def _coast(points: Points) -> tuple[Tensor, Planes, Tensor | None]:
     beat = 2 * math.pi * t / sea.period_s
     swell = 2 * math.pi / sea.wave_length * -way * z + beat + 0.9 * torch.sin(0.7 * x + phase[2]) + 0.5 * torch.sin(1.9 * x + phase[3])
     wave = torch.sin(swell)
-    fade = points.fade(18.0)
+    fade = points.fade(14.0)
     chop = torch.sin(4.1 * x + 1.4 * torch.sin(3.3 * z + 0.8 * t + phase[0])) * torch.sin(5.3 * z + 1.1 * t + 1.2 * torch.sin(2.3 * x))
     water = mix(sea.near, sea.far, smooth((points.depth - 3.0) / 20.0))
+    tint = [c / li for c, li in zip(points.lights.horizon, points.lights.on_ground, strict=True)]
+    water = mix(water, tint, 0.38 * smooth((points.depth - 2.0) / 18.0))
     water = shade(water, 1 + (sea.swell * wave * 0.7 + 0.16 * chop) * fade)
     # Crests break behind their front: a bright line, and torn foam that it leaves.
     crest = ((wave - 0.70) * 3.4).clamp(0, 1)
-    trail = (torch.sin(swell - way * 0.0 - 0.9) - 0.25).clamp(0, 1) * ((chop - 0.15) * 4).clamp(0, 1) * 0.55
-    water = mix(water, FOAM, (torch.maximum(crest * (0.75 + 0.4 * chop).clamp(0, 1), trail) * fade * 0.95).clamp(0, 1))
+    trail = (torch.sin(swell - 0.9) - 0.25).clamp(0, 1) * ((chop - 0.15) * 4).clamp(0, 1) * 0.55
+    water = mix(water, _bright_foam(points), (torch.maximum(crest * (0.75 + 0.4 * chop).clamp(0, 1), trail) * fade * 0.95).clamp(0, 1))
     wall, beside = _walls(points)
     away = torch.minimum(wall, beside)
     # Foam at the foot of the cliffs swells as each wave comes in.
-    surge = 0.30 + 0.22 * torch.sin(beat + 2 * math.pi / sea.wave_length * -way * z + 0.9 * torch.sin(0.7 * x + phase[2])) + 0.10 * chop
-    foam = (1.25 - (away / surge).clamp(min=0)).clamp(0, 1) * (away > -0.25)
+    surge = 0.42 + 0.24 * torch.sin(swell) + 0.10 * chop
+    foam = (1.25 - (away / surge.clamp(min=0.08)).clamp(min=0)).clamp(0, 1) * (away > -0.25)
     out = wall
     if not afloat:
         jag = 0.30 * torch.sin(1.3 * x + phase[0]) + 0.16 * torch.sin(3.7 * x + phase[1]) + 0.07 * torch.sin(8.3 * x)
         shore = COAST_SHORE_Z + jag - z
         out = torch.minimum(wall, shore)
-        run = 0.20 + 0.14 * torch.sin(beat + phase[1]) + 0.08 * chop
+        run = (0.22 + 0.14 * torch.sin(beat + phase[1]) + 0.08 * chop).clamp(min=0.06)
         foam = torch.maximum(foam, (1.2 - ((shore - 0.1).abs() / run)).clamp(0, 1))
     return out, water, foam * 0.96
+
+
+def _bright_foam(points: Points) -> list[float]:
+    """Foam that stands out at sunset and at night too."""
+    return [c / li**0.6 for c, li in zip(FOAM, points.lights.on_ground, strict=True)]
 
 
 def _walls(points: Points) -> tuple[Tensor, Tensor]:
     """Distances from the cliff wall, and from the rocks that stand in the water before it (negative inside)."""
     shapes = [cliffs(s) for s in points.scenes]
     x, z = points.x, points.z
-    line, phase, gap_x, gap_half = (
-        points.numbers(v)
-        for v in ([c.line_z for c in shapes], [c.phase for c in shapes], [c.gap_x for c in shapes], [c.gap_half for c in shapes])
-    )
+    names = ("line_z", "phase", "gap_x", "gap_half", "scale")
+    line, phase, gap_x, gap_half, scale = (points.numbers([getattr(c, name) for c in shapes]) for name in names)
     foot = line - 0.3 * torch.sin(1.7 * x + phase)
-    wall = torch.maximum(z - foot, gap_half - (x - gap_x).abs())
+    # A wall as thick as the blocks that stand on it; behind it is sea again.
+    wall = torch.maximum(torch.maximum(z - foot, gap_half - (x - gap_x).abs()), foot - 1.4 * scale - z)
     rocks = None
     for k in range(len(shapes[0].rocks)):
         rx, rz, radius = (points.numbers([c.rocks[k][i] for c in shapes]) for i in range(3))
@@ -136,12 +158,18 @@ def _lake(points: Points) -> tuple[Tensor, Planes, Tensor | None]:
 
 def _mirrored(points: Points, water: Planes, seen: Tensor, ripple: Tensor) -> Planes:
     rx, _, rz = points.rays
-    azimuth = torch.atan2(rx, -rz)
-    for number, layer in enumerate(layers_of(points.scene)):
+    layers = layers_of(points.scene)
+    # What is mirrored is low: only rows that see so low a slope.
+    end = int((seen.amin((0, 2)) < 1.2 * max(layer.height for layer in layers) + 0.02).sum())
+    if end == 0:
+        return water
+    azimuth = torch.atan2(rx[:, :end], -rz[:, :end])
+    top = [w[:, :end] for w in water]
+    for number, layer in enumerate(layers):
         height = profile(layer, points.scenes, points.moments, azimuth, number)
         paint = [0.85 * c / li for c, li in zip(layer_paint(layer, points.lights), points.lights.on_ground, strict=True)]
-        water = mix(water, paint, ((height * (1 + 0.12 * ripple) - seen) * 45 + 0.5).clamp(0, 1) * 0.7)
-    return water
+        top = mix(top, paint, ((height * (1 + 0.12 * ripple[:, :end]) - seen[:, :end]) * 45 + 0.5).clamp(0, 1) * 0.7)
+    return [torch.cat([t, w[:, end:]], 1) for t, w in zip(top, water, strict=True)]
 
 
 def _lilies(points: Points, water: Planes, out: Tensor) -> Planes:
@@ -151,8 +179,10 @@ def _lilies(points: Points, water: Planes, out: Tensor) -> Planes:
     pixel = (points.wide + points.deep) / (2 * size)
     patch = ((torch.sin(0.9 * x + phase[3]) * torch.sin(1.0 * z + phase[2]) - 0.12) * 6).clamp(0, 1)
     near = patch * (1.2 / pixel / 6).clamp(max=1) * (out > 0.2)
-    water = mix(water, (0.22, 0.56, 0.22), dots(x / size, z / size, pixel, radius=0.33, share=0.7, shift=phase[1]) * near)
-    return mix(water, (1.0, 0.66, 0.82), dots(x / size, z / size, pixel, radius=0.12, share=0.5, shift=phase[0]) * near)
+    away, lot = cells(x / size, z / size, room=0.17, shift=phase[1])
+    leaf = ((0.33 - away) / pixel + 0.5).clamp(0, 1) * near * (lot < 0.45)
+    flower = ((0.13 - away) / pixel + 0.5).clamp(0, 1) * near * (lot < -0.45)
+    return mix(mix(water, (0.22, 0.56, 0.22), leaf), (1.0, 0.66, 0.82), flower)
 
 
 def _glitter(points: Points, water: Planes) -> Planes:

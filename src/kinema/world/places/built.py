@@ -8,7 +8,7 @@ from kinema.world.places.indoors import BACK_Z, decor
 from kinema.world.places.parts import LEAF_LIGHT, part
 from kinema.world.rng import Random
 from kinema.world.scene import Scene
-from kinema.world.solids import BOX, CONE, Colour, Prop
+from kinema.world.solids import BOX, CONE, CYLINDER, Colour, Prop
 
 _HOUSES: tuple[Colour, ...] = ((0.93, 0.62, 0.42), (0.62, 0.76, 0.88), (0.95, 0.84, 0.50), (0.80, 0.56, 0.62), (0.66, 0.80, 0.62))
 _ROOFS: tuple[Colour, ...] = ((0.62, 0.26, 0.20), (0.36, 0.36, 0.46), (0.52, 0.30, 0.22))
@@ -40,7 +40,7 @@ def street(scene: Scene, random: Random) -> list[Prop]:
     shift = random.uniform(-0.35, 0.35)
     for side in (-1.0, 1.0):
         x = side * 1.75 + shift
-        parts.append(part(_IRON, (x, 0.85, -3.0), (0.05, 0.90, 0.05)))
+        parts.append(part(_IRON, (x, 0.85, -3.0), (0.045, 0.92, 0.045), shape=CYLINDER))
         parts.append(part(_LIT if is_night else (0.95, 0.93, 0.84), (x, 1.78, -3.0), (0.15, 0.17, 0.15)))
     return parts
 
@@ -52,7 +52,7 @@ def room(scene: Scene, random: Random) -> list[Prop]:
     x, wall = style.lamp_x, BACK_Z
     parts = [
         part(_IRON, (x, 0.04, wall + 0.4), (0.22, 0.05, 0.22)),
-        part(_IRON, (x, 0.75, wall + 0.4), (0.035, 0.78, 0.035)),
+        part(_IRON, (x, 0.75, wall + 0.4), (0.03, 0.74, 0.03), shape=CYLINDER),
         part((2.2, 1.7, 0.9) if is_night else (0.95, 0.86, 0.68), (x, 1.52, wall + 0.4), (0.34, 0.26, 0.34), shape=CONE),
     ]
     side = 1.0 if x > 0 else -1.0
@@ -63,7 +63,7 @@ def room(scene: Scene, random: Random) -> list[Prop]:
         width, height = random.uniform(0.05, 0.075), random.uniform(0.16, 0.24)
         parts.append(part(_BOOKS[(k * 3 + 1) % 4], (at + width, 1.465 + height, wall + 0.15), (width, height, 0.12), shape=BOX))
         at += 2 * width + 0.012
-    parts.append(part((0.80, 0.42, 0.28), (middle + 0.36 * side, 0.22, wall + 0.45), (0.19, 0.22, 0.19)))
+    parts.append(part((0.80, 0.42, 0.28), (middle + 0.36 * side, 0.22, wall + 0.45), (0.17, 0.22, 0.17), shape=CYLINDER))
     for k in range(3):
         lean = (k - 1) * 0.5
         centre = (middle + 0.36 * side - lean * 0.36, 0.68 - 0.1 * abs(k - 1), wall + 0.45)

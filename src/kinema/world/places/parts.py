@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from kinema.world.rng import Random
-from kinema.world.solids import CONE, ELLIPSOID, Colour, Prop, Vector
+from kinema.world.solids import CONE, ELLIPSOID, PLAIN, Colour, Prop, Shape, Vector
 
 LEAF: Colour = (0.10, 0.42, 0.14)
 LEAF_LIGHT: Colour = (0.20, 0.52, 0.16)
@@ -13,9 +13,12 @@ TRUNK: Colour = (0.42, 0.26, 0.14)
 PINE: Colour = (0.05, 0.30, 0.22)
 
 
-def part(colour: Colour, centre: Vector, radii: Vector, *, shape: str = ELLIPSOID, lean: float = 0.0) -> Prop:
+def part(
+    colour: Colour, centre: Vector, radii: Vector, *, shape: Shape = ELLIPSOID, lean: float = 0.0, pattern: str = PLAIN,
+    accent: Colour = (1.0, 1.0, 1.0),
+) -> Prop:  # fmt: skip
     """One shape of a prop."""
-    return Prop(shape=shape, centre=centre, radii=radii, lean=lean, colour=colour)
+    return Prop(shape=shape, centre=centre, radii=radii, lean=lean, colour=colour, pattern=pattern, accent=accent)
 
 
 def spots(random: Random) -> list[Vector]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from kinema.world.places.parts import fir, palm, part
-from kinema.world.places.shores import cliffs
+from kinema.world.places.shores import Cliffs, cliffs
 from kinema.world.rng import Random
 from kinema.world.scene import Scene
-from kinema.world.solids import BOX, CONE, Colour, Prop
+from kinema.world.solids import BOX, CONE, GORES, STRIPES, Colour, Prop
 
-_STRATA: tuple[Colour, ...] = ((0.56, 0.44, 0.36), (0.48, 0.40, 0.36), (0.62, 0.50, 0.40), (0.42, 0.36, 0.34))
+_STRATA: tuple[Colour, ...] = ((0.64, 0.50, 0.40), (0.54, 0.45, 0.40), (0.70, 0.56, 0.44), (0.44, 0.38, 0.36))
 _TURF: Colour = (0.36, 0.56, 0.24)
 _WET_ROCK: Colour = (0.34, 0.31, 0.32)
 _REED: Colour = (0.34, 0.50, 0.18)
@@ -23,7 +23,7 @@ def beach(scene: Scene, random: Random) -> list[Prop]:
         parts += palm(-side * random.uniform(2.6, 3.2), -6.3, side * 0.2, 1.15)
         x = -side * random.uniform(1.0, 1.5)
         parts.append(part((0.92, 0.90, 0.86), (x, 0.4, -5.3), (0.035, 0.45, 0.035)))
-        parts.append(part((0.95, 0.32, 0.30), (x, 0.92, -5.3), (0.55, 0.20, 0.55), shape=CONE))
+        parts.append(part((0.95, 0.32, 0.30), (x, 0.92, -5.3), (0.55, 0.20, 0.55), shape=CONE, pattern=GORES))
         return parts
     x, z = side * random.uniform(1.35, 1.6), random.uniform(-2.75, -2.45)
     parts = palm(x, z, -side * 0.16)
@@ -39,23 +39,50 @@ def coast(scene: Scene, random: Random) -> list[Prop]:
     parts = []
     for side in (-1.0, 1.0):
         x = shape.gap_x + side * shape.gap_half
-        for k in range(5):
-            width, height = random.uniform(0.48, 0.78), random.uniform(1.25, 1.9) + (0.35, 0.75, 0.3, 0.8, 0.4)[k]
-            x += side * width * 0.86
-            lean = -side * random.uniform(0.02, 0.16)
-            z = shape.foot_z(x) - 0.75
-            paint = _STRATA[(k * 2 + (side > 0)) % 4]
-            parts.append(part(paint, (x, height * 0.5 - 0.2, z), (width, height * 0.5 + 0.2, 0.8 + 0.12 * (k % 2)), shape=BOX, lean=lean))
-            parts.append(part(_TURF, (x - lean * height * 0.5, height - 0.02, z), (width * 1.02, 0.09, 0.9), shape=BOX, lean=lean))
-            x += side * width * 0.86
-    for side in (-1.0, 1.0):
-        x = shape.gap_x + side * (shape.gap_half + 0.28)
-        parts.append(part(_STRATA[3], (x, 0.35, shape.foot_z(x) + 0.1), (0.42, 0.75, 0.5), lean=side * 0.25))
-        x = shape.gap_x + side * (shape.gap_half + 2.1)
-        parts.append(part(_STRATA[1], (x, 0.3, shape.foot_z(x) + 0.1), (0.62, 0.6, 0.45), lean=-side * 0.2))
+        for k in range(4):
+            parts += _crag(random, shape, x, side, k)
+            x += side * 1.9 * _crag_width(k) * shape.scale
+        for k, at in ((3, 0.30), (1, 2.3)):
+            x = shape.gap_x + side * (shape.gap_half + at * shape.scale)
+            size = random.uniform(0.8, 1.1) * shape.scale
+            parts.append(part(_STRATA[k], (x, 0.2, shape.foot_z(x) + 0.05), (0.5 * size, 0.6 * size, 0.4 * size), lean=-side * 0.3))
     for x, z, r in shape.rocks:
         parts.append(part(_WET_ROCK, (x, 0.10, z), (r, r * 1.25, r), lean=0.2))
     return parts
+
+
+def _darker(colour: Colour) -> Colour:
+    r, g, b = (0.90 * c for c in colour)
+    return (r, g, b)
+
+
+def _crag_width(k: int) -> float:
+    return (0.62, 0.80, 0.56, 0.74)[k]
+
+
+def _crag(random: Random, shape: Cliffs, start: float, side: float, k: int) -> list[Prop]:
+    """One pillar of the wall: a broad dark foot, a leaning block set back on it, turf on top."""
+    half, s = _crag_width(k) * shape.scale, shape.scale
+    x = start + side * half
+    z = shape.foot_z(x) + 0.1 * s * (k % 2)
+    foot = random.uniform(0.5, 0.95) * s
+    top = foot + random.uniform(0.75, 1.25) * s + (0.0, 0.55, 0.15, 0.7)[k] * s
+    lean = -side * random.uniform(0.04, 0.14) + random.uniform(-0.10, 0.10)
+    paint, shift = _STRATA[(k * 2 + (side > 0)) % 4], random.uniform(-0.12, 0.12) * s
+    middle = (foot + top) / 2
+    return [
+        part(_STRATA[3], (x, foot * 0.5 - 0.15, z - 0.45 * s), (half * 1.12, foot * 0.5 + 0.2, 0.62 * s), shape=BOX, lean=lean * 1.6),
+        part(
+            paint,
+            (x + shift, middle, z - 0.75 * s),
+            (half * 0.96, (top - foot) / 2 + 0.1, 0.62 * s),
+            shape=BOX,
+            lean=lean,
+            pattern=STRIPES,
+            accent=_darker(paint),
+        ),
+        part(_TURF, (x + shift - lean * (top - middle), top + 0.04, z - 0.78 * s), (half, 0.10 * s, 0.70 * s), lean=lean * 1.5),
+    ]
 
 
 def lake(scene: Scene, random: Random) -> list[Prop]:
