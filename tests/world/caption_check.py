@@ -34,7 +34,10 @@ def _wrong_subjects(scene: Scene, mentions: list[Mention]) -> list[str]:
     said = sorted(m.kind for m in mentions for _ in range(m.count))
     if said != sorted(s.kind for s in scene.subjects):
         return [f"subjects {said}"]
-    if any(_fits(scene, [m for m in mentions for _ in range(m.count)], order) for order in permutations(range(len(scene.subjects)))):
+    if any(
+        _fits(scene, [m for m in mentions for _ in range(m.count)], order)
+        for order in permutations(range(len(scene.subjects)))
+    ):
         return []
     return [f"no subjects fit {mentions}"]
 
@@ -44,7 +47,11 @@ def _fits(scene: Scene, mentions: list[Mention], order: tuple[int, ...]) -> bool
     numbers = {id(m): [order[k] for k, other in enumerate(mentions) if other is m] for m in mentions}
     for mention, number in zip(mentions, order, strict=True):
         subject = scene.subjects[number]
-        if subject.kind != mention.kind or mention.colour not in (None, subject.colour) or mention.material not in (None, subject.material):
+        if (
+            subject.kind != mention.kind
+            or mention.colour not in (None, subject.colour)
+            or mention.material not in (None, subject.material)
+        ):
             return False
         if mention.actions and subject.action not in mention.actions:
             return False
@@ -90,5 +97,9 @@ def _missing(scene: Scene, claims: Claims, *, is_dense: bool) -> list[str]:
     missing += [] if claims.weather or PLACES[scene.place].is_indoors else ["weather"]
     missing += [] if claims.is_aerial or scene.elevation_deg < 18 else ["aerial view"]
     missing += [] if claims.style or scene.style == "toy" else ["style"]
-    missing += [f"material of {m.kind}" for m in claims.mentions if m.material is None and all(s.material != "matte" for s in scene.subjects)]
+    missing += [
+        f"material of {m.kind}"
+        for m in claims.mentions
+        if m.material is None and all(s.material != "matte" for s in scene.subjects)
+    ]
     return missing

@@ -49,7 +49,9 @@ def _values(table: dict[str, str], text: str) -> set[str]:
 
 
 def _any(table: dict[str, str]) -> str:
-    return "|".join(sorted((w for words in table.values() for w in re.split(r"\|(?![^(]*\))", words)), key=len, reverse=True))
+    return "|".join(
+        sorted((w for words in table.values() for w in re.split(r"\|(?![^(]*\))", words)), key=len, reverse=True)
+    )
 
 
 def _which(table: dict[str, str], word: str, *, plural: bool = False) -> str:
@@ -66,13 +68,24 @@ _COLOUR_EN = f"(?:(?:bright|pure|jet|chocolate|dark) )?(?:{_any(tables.COLOURS_E
 _ADJECTIVE_EN = f"(?:little|tall|round|rugged|rocky|craggy|toy|carved|{_any(tables.MATERIALS_EN)}|{_COLOUR_EN})"
 _NOUN_EN = f"(?:{_any(tables.KINDS_EN)})s?"
 _WEAR = f"(?: in (?:an? )?(?P<worn>{_COLOUR_EN})(?: (?:shirt|suit)s?)?(?! winter| field))?"
-_MENTION_EN = re.compile(rf"\b(?P<number>an?|another|two|three) (?P<look>(?:{_ADJECTIVE_EN} )*)(?P<noun>{_NOUN_EN})\b(?! (?:style|diorama)){_WEAR}")
+_MENTION_EN = re.compile(
+    rf"\b(?P<number>an?|another|two|three) (?P<look>(?:{_ADJECTIVE_EN} )*)(?P<noun>{_NOUN_EN})\b(?! (?:style|diorama)){_WEAR}"
+)
 _DEFINITE_EN = rf"the (?P<look>(?:{_ADJECTIVE_EN} )*)(?P<noun>{_NOUN_EN})\b"
 _RELATION_EN = re.compile(
     rf"(?P<name>(?:to|on) the (?:left|right) of|behind|in front of|(?:bigger|larger|smaller) than) (?:it\b|{_DEFINITE_EN})"
 )
-_RELATION_NAMES_EN = {"left": "left_of", "right": "right_of", "behind": "behind", "front": "in_front_of", "smaller": "smaller_than", "er ": "bigger_than"}
-_SCENERY_EN = re.compile(r"(?:behind (?:the|stand|lie|lies|rise|are|stands)|in the background|all around|the ground|white foam|again and again the water)\b")
+_RELATION_NAMES_EN = {
+    "left": "left_of",
+    "right": "right_of",
+    "behind": "behind",
+    "front": "in_front_of",
+    "smaller": "smaller_than",
+    "er ": "bigger_than",
+}
+_SCENERY_EN = re.compile(
+    r"(?:behind (?:the|stand|lie|lies|rise|are|stands)|in the background|all around|the ground|white foam|again and again the water)\b"
+)
 _NUMBERS = {"two": 2, "three": 3, "两": 2, "三": 3}
 
 
@@ -105,7 +118,7 @@ def _camera_en(text: str) -> tuple[str, set[str]]:
 
 
 def _mentions_en(sentence: str) -> list[Mention]:
-    found = [m for m in _MENTION_EN.finditer(sentence)]
+    found = list(_MENTION_EN.finditer(sentence))
     mentions = [_mention_en(m) for m in found]
     for n, (match, mention) in enumerate(zip(found, mentions, strict=True)):
         until = found[n + 1].start() if n + 1 < len(found) else len(sentence)
@@ -145,7 +158,10 @@ _PAIRS = {"collide", "knock_over", "chase", "drink", "pour"}
 
 def _aim(mention: Mention, mentions: list[Mention], n: int, after: str) -> None:
     """Links ``mention`` with whom it does something to: the next one, where the words between end like that."""
-    ends = re.search(r"(?:into|with|hit|hits|hitting|over|knock\w*|toppl(?:e|es|ing)|chas\w+|after|pursu\w+|from|lift\w*|up|onto|water(?:s|ing)?) $", after)
+    ends = re.search(
+        r"(?:into|with|hit|hits|hitting|over|knock\w*|toppl(?:e|es|ing)|chas\w+|after|pursu\w+|from|lift\w*|up|onto|water(?:s|ing)?) $",
+        after,
+    )
     if mention.actions <= _PAIRS and mention.actions and ends and n + 1 < len(mentions):
         mention.target = mentions[n + 1]
         mentions[n + 1].is_target = True
@@ -180,7 +196,11 @@ def _relations_en(sentence: str) -> list[tuple[Ends, str, Ends]]:
     out = []
     for match in _RELATION_EN.finditer(sentence):
         name = next(v for k, v in _RELATION_NAMES_EN.items() if k in match["name"] + " ")
-        other = (None, None) if match["noun"] is None else (_which(tables.KINDS_EN, match["noun"], plural=True), _colour_en(match["look"]))
+        other = (
+            (None, None)
+            if match["noun"] is None
+            else (_which(tables.KINDS_EN, match["noun"], plural=True), _colour_en(match["look"]))
+        )
         before = sentence[: match.start()]
         starts = re.match(_DEFINITE_EN, sentence)
         if starts:
@@ -198,16 +218,29 @@ _COLOUR_ZH = f"(?:{_any(tables.COLOURS_ZH)})"
 _LOOK_ZH = f"(?:(?:身穿|穿)?(?P<colour>{_COLOUR_ZH})(?:衣服|宇航服)?的?)?"
 _STUFF_ZH = f"(?:{_any(tables.MATERIALS_ZH)})"
 _NOUN_ZH = f"(?P<noun>{_any(tables.KINDS_ZH)})"
-_MENTION_ZH = re.compile(rf"另?(?P<number>一|两|三)[个只名匹条棵朵丛座辆列艘架枚盏](?:崎岖的|陡峭的|高高的)?(?P<gloss>{_STUFF_ZH}的)?{_LOOK_ZH}(?P<stuff>{_STUFF_ZH})?{_NOUN_ZH}")
-_CLIFF_ZH = re.compile(rf"(?:海浪|浪花)\w{{2,4}}?(?P<number>)(?:崎岖的|陡峭的)?(?P<gloss>{_STUFF_ZH}的)?{_LOOK_ZH}(?P<stuff>{_STUFF_ZH})?(?P<noun>{tables.KINDS_ZH['cliff']})")
+_MENTION_ZH = re.compile(
+    rf"另?(?P<number>一|两|三)[个只名匹条棵朵丛座辆列艘架枚盏](?:崎岖的|陡峭的|高高的)?(?P<gloss>{_STUFF_ZH}的)?{_LOOK_ZH}(?P<stuff>{_STUFF_ZH})?{_NOUN_ZH}"
+)
+_CLIFF_ZH = re.compile(
+    rf"(?:海浪|浪花)\w{{2,4}}?(?P<number>)(?:崎岖的|陡峭的)?(?P<gloss>{_STUFF_ZH}的)?{_LOOK_ZH}(?P<stuff>{_STUFF_ZH})?(?P<noun>{tables.KINDS_ZH['cliff']})"
+)
 _WAVES_ZH = re.compile(r"(?:海浪|浪花)(?:拍打着?|冲击着|撞击着)$")
 _SCENERY_ZH = re.compile("背景|后面(?:是|有|立|密|的)|四周是|地面|远处(?!的景物)|水")
 _THE_ZH = rf"(?:它|(?:(?P<colour>{_COLOUR_ZH})的)?{_NOUN_ZH})"
 _RELATION_ZH = (
     re.compile(rf"(?:^|，){_THE_ZH}的?(?P<name>[左右][边侧面]|[前后][面方])有"),
-    re.compile(rf"^(?P<one>(?:(?:{_COLOUR_ZH})的)?(?:{_any(tables.KINDS_ZH)}))(?:在|位于|比|明显比){_THE_ZH}的?(?P<name>[左右][边侧]|[前后][面方]|大|小)"),
+    re.compile(
+        rf"^(?P<one>(?:(?:{_COLOUR_ZH})的)?(?:{_any(tables.KINDS_ZH)}))(?:在|位于|比|明显比){_THE_ZH}的?(?P<name>[左右][边侧]|[前后][面方]|大|小)"
+    ),
 )
-_RELATION_NAMES_ZH = {"左": "left_of", "右": "right_of", "前": "in_front_of", "后": "behind", "大": "bigger_than", "小": "smaller_than"}
+_RELATION_NAMES_ZH = {
+    "左": "left_of",
+    "右": "right_of",
+    "前": "in_front_of",
+    "后": "behind",
+    "大": "bigger_than",
+    "小": "smaller_than",
+}
 
 
 def _parse_zh(text: str) -> Claims:
@@ -215,7 +248,11 @@ def _parse_zh(text: str) -> Claims:
     told = "".join(s for s in sentences if not _SCENERY_ZH.match(s))
     camera = _values(tables.CAMERAS_ZH, told)
     rest = re.sub("|".join(tables.CAMERAS_ZH.values()), "", told)
-    settings = {"place": _values(tables.PLACES_ZH, rest), "time": _values(tables.TIMES_ZH, rest), "weather": _values(tables.WEATHERS_ZH, rest)}
+    settings = {
+        "place": _values(tables.PLACES_ZH, rest),
+        "time": _values(tables.TIMES_ZH, rest),
+        "weather": _values(tables.WEATHERS_ZH, rest),
+    }
     mentions, relations = [], []
     for sentence in re.split("(?<=。)", rest):
         relations += _relations_zh(sentence)
@@ -237,7 +274,12 @@ def _mentions_zh(sentence: str) -> list[Mention]:
         if mention.kind == "cliff" and (match.re is _CLIFF_ZH or _WAVES_ZH.search(sentence[: match.start()])):
             mention.actions = {"stand"}
             continue
-        if mention.kind == "cliff" and n and mentions[n - 1].kind == "cliff" and sentence[found[n - 1].end() : match.start()] in ("和", "、"):
+        if (
+            mention.kind == "cliff"
+            and n
+            and mentions[n - 1].kind == "cliff"
+            and sentence[found[n - 1].end() : match.start()] in ("和", "、")
+        ):
             mention.actions = {"stand"}
             continue
         last = n
@@ -259,7 +301,9 @@ def _mentions_zh(sentence: str) -> list[Mention]:
     return mentions
 
 
-_PAIR_ZH = re.compile("(?:追赶|追逐|追着|追|撞上|撞到|撞向|碰撞|撞倒|碰倒|把|将|用|端起|拿着|捧着|给|往|向|把水倒进|把水浇在)$")
+_PAIR_ZH = re.compile(
+    "(?:追赶|追逐|追着|追|撞上|撞到|撞向|碰撞|撞倒|碰倒|把|将|用|端起|拿着|捧着|给|往|向|把水倒进|把水浇在)$"
+)
 
 
 _PLACE_ZH = re.compile(
@@ -297,5 +341,11 @@ def _relations_zh(sentence: str) -> list[tuple[Ends, str, Ends]]:
     if match:
         head = re.fullmatch(_THE_ZH, match["one"])
         assert head is not None
-        out.append((_ends_zh(head["colour"], head["noun"]), _RELATION_NAMES_ZH[match["name"][0]], _ends_zh(match["colour"], match["noun"])))
+        out.append(
+            (
+                _ends_zh(head["colour"], head["noun"]),
+                _RELATION_NAMES_ZH[match["name"][0]],
+                _ends_zh(match["colour"], match["noun"]),
+            )
+        )
     return out

@@ -24,10 +24,15 @@ AFTER = {
     "camera": replace(SCENE, camera="zoom_in"),
 }
 WORDS = {
-    "recolour": ("blue", "蓝"), "replace": ("cylinder|column|pillar", "圆柱|圆筒"), "add": ("cube|block|box", "方块|立方体|盒子"),
-    "remove": ("cube|block|box", "方块|立方体|盒子"), "time": ("night", "夜"), "weather": ("rain", "雨"), "style": ("cartoon", "卡通"),
+    "recolour": ("blue", "蓝"),
+    "replace": ("cylinder|column|pillar", "圆柱|圆筒"),
+    "add": ("cube|block|box", "方块|立方体|盒子"),
+    "remove": ("cube|block|box", "方块|立方体|盒子"),
+    "time": ("night", "夜"),
+    "weather": ("rain", "雨"),
+    "style": ("cartoon", "卡通"),
     "camera": ("zoom in", "拉近|放大"),
-}  # fmt: skip
+}
 
 
 def _ask(kind: str, language: str, seed: int) -> str:
@@ -70,8 +75,14 @@ def test_any_scene_can_be_asked_for(language: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind, number, language, field", [("melt", None, "en", "edit"), ("time", None, "fr", "language"), ("remove", None, "en", "number"), ("remove", 3, "en", "number")]
-)  # fmt: skip
+    "kind, number, language, field",
+    [
+        ("melt", None, "en", "edit"),
+        ("time", None, "fr", "language"),
+        ("remove", None, "en", "number"),
+        ("remove", 3, "en", "number"),
+    ],
+)
 def test_bad_arguments_are_named(kind: str, number: int | None, language: str, field: str) -> None:
     with pytest.raises(InvalidInput) as error:
         instruction(kind, before=SCENE, after=SCENE, number=number, language=language)

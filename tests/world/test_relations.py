@@ -19,7 +19,10 @@ def _names(*subjects: Subject, **more: str) -> list[str]:
 
 def test_left_and_right_are_the_picture_s() -> None:
     scene = Scene(subjects=(LEFT, RIGHT), place="park", time="day")
-    assert relations(scene) == [Relation(subject=0, name="left_of", other=1), Relation(subject=1, name="right_of", other=0)]
+    assert relations(scene) == [
+        Relation(subject=0, name="left_of", other=1),
+        Relation(subject=1, name="right_of", other=0),
+    ]
     assert [r.name for r in relations(scene.mirrored())] == ["right_of", "left_of"]
 
 

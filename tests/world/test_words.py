@@ -16,9 +16,18 @@ from kinema.world.words.verbs_zh import verbs as verbs_zh
 
 def test_the_vocabulary_covers_every_value_in_both_languages() -> None:
     expected = {
-        "kind": tuple(KINDS), "colour": COLOURS, "material": MATERIALS, "place": tuple(PLACES), "time": TIMES, "weather": WEATHERS,
-        "action": ACTIONS, "direction": DIRECTIONS, "camera": CAMERA_NAMES, "style": STYLES, "relation": RELATIONS,
-    }  # fmt: skip
+        "kind": tuple(KINDS),
+        "colour": COLOURS,
+        "material": MATERIALS,
+        "place": tuple(PLACES),
+        "time": TIMES,
+        "weather": WEATHERS,
+        "action": ACTIONS,
+        "direction": DIRECTIONS,
+        "camera": CAMERA_NAMES,
+        "style": STYLES,
+        "relation": RELATIONS,
+    }
     table = vocabulary()
     for name, values in expected.items():
         assert set(table[name]) == set(values)
@@ -53,22 +62,45 @@ def test_whatever_a_kind_does_has_verbs(kind: str) -> None:
 
 @pytest.mark.parametrize(
     "noun, many",
-    [("puppy", "puppies"), ("bunny", "bunnies"), ("box", "boxes"), ("person", "people"), ("fish", "fish"), ("toy figure", "toy figures"),
-     ("tuft of grass", "tufts of grass"), ("cactus", "cactuses"), ("lorry", "lorries"), ("little fish", "little fish")],
-)  # fmt: skip
+    [
+        ("puppy", "puppies"),
+        ("bunny", "bunnies"),
+        ("box", "boxes"),
+        ("person", "people"),
+        ("fish", "fish"),
+        ("toy figure", "toy figures"),
+        ("tuft of grass", "tufts of grass"),
+        ("cactus", "cactuses"),
+        ("lorry", "lorries"),
+        ("little fish", "little fish"),
+    ],
+)
 def test_plurals(noun: str, many: str) -> None:
     assert plural(noun) == many
 
 
 @pytest.mark.parametrize(
     "bare, does, doing",
-    [("run", "runs", "running"), ("fly", "flies", "flying"), ("lie still", "lies still", "lying still"), ("pan left", "pans left", "panning left"),
-     ("fall and ~bounce", "falls and bounces", "falling and bouncing"), ("be parked", "is parked", "parked"), ("dance", "dances", "dancing"),
-     ("push in", "pushes in", "pushing in"), ("sway", "sways", "swaying"), ("hop along", "hops along", "hopping along")],
-)  # fmt: skip
+    [
+        ("run", "runs", "running"),
+        ("fly", "flies", "flying"),
+        ("lie still", "lies still", "lying still"),
+        ("pan left", "pans left", "panning left"),
+        ("fall and ~bounce", "falls and bounces", "falling and bouncing"),
+        ("be parked", "is parked", "parked"),
+        ("dance", "dances", "dancing"),
+        ("push in", "pushes in", "pushing in"),
+        ("sway", "sways", "swaying"),
+        ("hop along", "hops along", "hopping along"),
+    ],
+)
 def test_verbs(bare: str, does: str, doing: str) -> None:
     assert (verb(bare).does, verb(bare).doing) == (does, doing)
 
 
 def test_articles() -> None:
-    assert [article(n) for n in ("orange ball", "red ball", "aqua car")] == ["an orange ball", "a red ball", "an aqua car"]
+    assert [article(n) for n in ("orange ball", "red ball", "aqua car")] == [
+        "an orange ball",
+        "a red ball",
+        "an aqua car",
+    ]

@@ -23,7 +23,13 @@ _SAY = {
     "colour": 0.85, "material": 0.7, "place": 0.95, "time": 0.6, "weather": 0.8, "clear_weather": 0.12, "direction": 0.55,
     "camera": 0.7, "still_camera": 0.15, "view": 0.8, "style": 0.65, "toy_style": 0.06,
 }  # fmt: skip
-_CROWDED = {"time": 0.6, "camera": 0.75, "direction": 0.6, "material": 0.7}  # of that with three subjects, and in between with two
+_SAY_OF_CLIFFS = {"colour": 0.5, "place": 0.5}  # which are grey and by the sea as a rule
+_CROWDED = {
+    "time": 0.6,
+    "camera": 0.75,
+    "direction": 0.6,
+    "material": 0.7,
+}  # of that with three subjects, and in between with two
 _BARE_SHARE = 0.12
 _CLAUSE_SHARE = 0.2  # of the weather, as a clause of its own
 # The clip that a JSON caption's motion score and sounds are of, since a caption has no size.
@@ -58,7 +64,8 @@ def _said(scene: Scene, random: Random) -> dict[str, bool]:
     """What a short caption says beside who does what."""
     crowd = (len(scene.subjects) - 1) / 2
     bare = random.chance(_BARE_SHARE)
-    said = {name: random.chance(share * (1 - crowd * (1 - _CROWDED.get(name, 1.0)))) for name, share in _SAY.items()}
+    shares = _SAY | (_SAY_OF_CLIFFS if scene.subject.kind == "cliff" else {})
+    said = {name: random.chance(share * (1 - crowd * (1 - _CROWDED.get(name, 1.0)))) for name, share in shares.items()}
     if bare:
         said = {name: yes and name == "place" for name, yes in said.items()}
     if scene.weather == "clear":

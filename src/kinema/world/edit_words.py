@@ -37,13 +37,25 @@ _TIMES = {
     "night": (("night",), ("夜晚", "夜里")),
 }
 _WEATHERS = {
-    "clear": (("make the weather clear", "clear the sky", "give it fine weather"), ("让天气放晴", "把天气改成晴天", "变成晴朗的天气")),
-    "cloudy": (("make it cloudy", "make the weather overcast", "fill the sky with clouds"), ("让天空多云", "把天气改成阴天", "变成多云的天气")),
+    "clear": (
+        ("make the weather clear", "clear the sky", "give it fine weather"),
+        ("让天气放晴", "把天气改成晴天", "变成晴朗的天气"),
+    ),
+    "cloudy": (
+        ("make it cloudy", "make the weather overcast", "fill the sky with clouds"),
+        ("让天空多云", "把天气改成阴天", "变成多云的天气"),
+    ),
     "rain": (("make it rain", "add rain", "change the weather to rain"), ("让天下雨", "加上雨", "把天气改成下雨")),
-    "snow": (("make it snow", "add falling snow", "change the weather to snow"), ("让天下雪", "加上飘落的雪花", "把天气改成下雪")),
+    "snow": (
+        ("make it snow", "add falling snow", "change the weather to snow"),
+        ("让天下雪", "加上飘落的雪花", "把天气改成下雪"),
+    ),
     "fog": (("add fog", "make it foggy", "change the weather to fog"), ("加上雾", "让四周起雾", "把天气改成大雾")),
 }
-_STYLES = {"toy": (("toy diorama", "miniature toy scene"), ("玩具模型风格", "微缩模型风格")), "cartoon": (("cartoon", "flat cartoon"), ("卡通风格", "卡通动画"))}
+_STYLES = {
+    "toy": (("toy diorama", "miniature toy scene"), ("玩具模型风格", "微缩模型风格")),
+    "cartoon": (("cartoon", "flat cartoon"), ("卡通风格", "卡通动画")),
+}
 
 
 def instruction(
@@ -87,7 +99,9 @@ def _english(kind: str, before: Scene, after: Scene, number: int | None, random:
             speech = speech_en.Speech(after, random)
             values["a"] = _new_en(before, after.subjects[number], speech.look(number), kind)
             if kind == "add" and after.subjects[number].action != "stand" and after.subjects[number].target is None:
-                values["doing"] = " " + speech.clause(Clause(actors=(number,), action=after.subjects[number].action), doing=True)[1]
+                values["doing"] = (
+                    " " + speech.clause(Clause(actors=(number,), action=after.subjects[number].action), doing=True)[1]
+                )
     ways = _EN[kind][:2] if kind == "time" and after.time == "day" else _EN[kind]  # not "set at daytime"
     text = random.choice(ways).format(**values)
     if kind == "add" and values["doing"] and not text.startswith("add "):
@@ -96,14 +110,24 @@ def _english(kind: str, before: Scene, after: Scene, number: int | None, random:
 
 
 def _new_en(before: Scene, subject: Subject, look: str, kind: str) -> str:
-    is_second = kind == "add" and any((s.kind, s.colour, s.material) == (subject.kind, subject.colour, subject.material) for s in before.subjects)
+    alike = [
+        s for s in before.subjects if (s.kind, s.colour, s.material) == (subject.kind, subject.colour, subject.material)
+    ]
+    is_second = kind == "add" and bool(alike)
     return "another " + look if is_second else article(look)
 
 
 def _camera_en(after: Scene, random: Random) -> str:
     nouns, actions = (cameras.split(words) for words in cameras.CAMERAS_EN[after.camera])
     action = random.choice(actions)
-    return random.choice((f"make the camera {verb(action).bare}", f"let the camera {verb(action).bare}", f"change the camera movement to {nouns[after.camera.startswith('around')]}"))
+    noun = nouns[after.camera.startswith("around")]
+    return random.choice(
+        (
+            f"make the camera {verb(action).bare}",
+            f"let the camera {verb(action).bare}",
+            f"change the camera movement to {noun}",
+        )
+    )
 
 
 def _the_en(scene: Scene, number: int, random: Random) -> str:
@@ -113,7 +137,11 @@ def _the_en(scene: Scene, number: int, random: Random) -> str:
     alike = [s for s in scene.subjects if (s.kind, s.colour) == (subject.kind, subject.colour)]
     look = speech.look(number)
     if len(alike) == 1:
-        return "the " + (speech.noun(number) if sum(s.kind == subject.kind for s in scene.subjects) == 1 and random.chance(0.3) else look)
+        return "the " + (
+            speech.noun(number)
+            if sum(s.kind == subject.kind for s in scene.subjects) == 1 and random.chance(0.3)
+            else look
+        )
     where = _where(subject, alike)
     return f"the {look} {where[0]}" if where else f"one of the {plural(KIND_WORDS[subject.kind]['en'][0])}"
 
@@ -144,7 +172,9 @@ def _chinese(kind: str, before: Scene, after: Scene, number: int | None, random:
             values["new"] = speech.colour(number)
         elif kind != "remove":
             subject = after.subjects[number]
-            values["a"] = f"一{MEASURE_WORDS[subject.kind]}{_doing_zh(speech, after, number) if kind == 'add' else ''}{speech.look(number)}"
+            values["a"] = (
+                f"一{MEASURE_WORDS[subject.kind]}{_doing_zh(speech, after, number) if kind == 'add' else ''}{speech.look(number)}"
+            )
     return random.choice(_ZH[kind]).format(**values)
 
 
@@ -157,7 +187,7 @@ def _doing_zh(speech: speech_zh.Speech, after: Scene, number: int) -> str:
 
 
 def _camera_zh(after: Scene, random: Random) -> str:
-    words = [w for w in cameras.split(cameras.CAMERAS_ZH[after.camera])]
+    words = cameras.split(cameras.CAMERAS_ZH[after.camera])
     moves = [w for w in words if w.startswith("镜头")]
     if moves and after.camera not in cameras.STILL:
         move = random.choice(moves)
@@ -171,6 +201,10 @@ def _the_zh(scene: Scene, number: int, random: Random) -> str:
     alike = [s for s in scene.subjects if (s.kind, s.colour) == (subject.kind, subject.colour)]
     look = speech.look(number)
     if len(alike) == 1:
-        return speech.noun(number) if sum(s.kind == subject.kind for s in scene.subjects) == 1 and random.chance(0.3) else look
+        return (
+            speech.noun(number)
+            if sum(s.kind == subject.kind for s in scene.subjects) == 1 and random.chance(0.3)
+            else look
+        )
     where = _where(subject, alike)
     return where[1] + look.replace("色的", "色", 1) if where else f"其中一{MEASURE_WORDS[subject.kind]}{look}"

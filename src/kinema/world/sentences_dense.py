@@ -35,7 +35,7 @@ def dense(scene: Scene, language: str, random: Random) -> str:
     main, *others = speech.parts(clauses(scene))
     openings = _openings_en if language == "en" else _openings_zh
     sentences = openings(speech, main, others)
-    if random.chance(_STYLE_SHARE[scene.style]):
+    if len(main.actors) > 1 or random.chance(_STYLE_SHARE[scene.style]):
         sentences.append(random.choice(phrases.style_sentence[scene.style]))
     sentences += _about(speech, phrases, main)
     sentences += _relations(speech, phrases)
@@ -53,7 +53,13 @@ def background(scene: Scene, language: str, random: Random) -> str:
     sees_far = scene.elevation_deg < SKYLESS_DEG and scene.weather != "fog"
     if scene.is_afloat:
         around, behind = phrases.afloat[scene.place]
-        return random.choice((around, behind)) if sees_far else around if scene.weather != "fog" else behind_fog(language, scene)
+        return (
+            random.choice((around, behind))
+            if sees_far
+            else around
+            if scene.weather != "fog"
+            else behind_fog(language, scene)
+        )
     return random.choice((phrases.far if sees_far else phrases.ground)[scene.place])
 
 
@@ -78,7 +84,10 @@ def _openings_en(speech: speech_en.Speech, main: Clause, others: Sequence[Clause
     random, out = speech.random, [""]
     for _ in range(4):
         who, what = speech.clause(main, doing=False, way=True)
-        place, when = speech.place(main), speech.when(time=True, weather=speech.scene.weather != "clear" and random.chance(0.3))
+        place, when = (
+            speech.place(main),
+            speech.when(time=True, weather=speech.scene.weather != "clear" and random.chance(0.3)),
+        )
         if random.chance(0.4):
             first, *rest = when
             out = [" ".join((f"{first},", who, what, place, *rest)) + "."]
@@ -95,7 +104,10 @@ def _openings_en(speech: speech_en.Speech, main: Clause, others: Sequence[Clause
 def _openings_zh(speech: speech_zh.Speech, main: Clause, others: Sequence[Clause]) -> list[str]:
     random, out = speech.random, [""]
     for _ in range(4):
-        place, when = speech.place(main), speech.when(time=True, weather=speech.scene.weather != "clear" and random.chance(0.3))
+        place, when = (
+            speech.place(main),
+            speech.when(time=True, weather=speech.scene.weather != "clear" and random.chance(0.3)),
+        )
         out = [core(speech, main, place, when, way=True) + "。"]
         if not speech_zh.is_doubled(out[0]):
             break
@@ -128,7 +140,8 @@ def _relations(speech: speech_en.Speech | speech_zh.Speech, phrases: Phrases) ->
     found = relations(speech.scene)
     pairs: dict[tuple[int, int, str], list[int]] = {}
     for n, r in enumerate(found):
-        pairs.setdefault((min(r.subject, r.other), max(r.subject, r.other), "size" if r.name.endswith("than") else r.name[:1]), []).append(n)
+        about = "size" if r.name.endswith("than") else "depth" if r.name in ("behind", "in_front_of") else "side"
+        pairs.setdefault((min(r.subject, r.other), max(r.subject, r.other), about), []).append(n)
     told: set[tuple[int, int]] = set()
     for (i, j, _), numbers in pairs.items():
         relation = found[speech.random.choice(numbers)]

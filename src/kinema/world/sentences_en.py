@@ -9,7 +9,7 @@ from kinema.world.scene import Scene
 from kinema.world.speech_en import Speech, is_doubled
 from kinema.world.words import RELATION_WORDS, cameras
 from kinema.world.words.inflect import capital
-from kinema.world.words.settings import DRONE_DEG, WEATHER_CLAUSES_EN
+from kinema.world.words.settings import WEATHER_CLAUSES_EN
 
 _TRIES = 6
 
@@ -43,7 +43,8 @@ def _short(scene: Scene, random: Random, said: dict[str, bool]) -> str:
     for tag in _tags(scene, random, said, head):
         text += ", " + tag
     if said["camera"]:
-        text = _with_camera(speech, text, doing=doing and not head and not is_there, is_long="," in text or " as " in text or " while " in text)
+        is_long = any(w in text for w in (",", " as ", " while "))
+        text = _with_camera(speech, text, doing=doing and not head and not is_there, is_long=is_long)
     if random.chance(0.4):
         text = capital(text) + ("." if random.chance(0.7) else "")
     return text
@@ -76,8 +77,9 @@ def _ordered(random: Random, core: str, place: str, when: list[str], aside: str,
     if place and not doing and random.chance(0.12):
         return f"{place}{''.join(' ' + w for w in when[:1])}, {core}{''.join(' ' + w for w in when[1:])}{aside}"
     late = "".join(" " + w for w in when)
-    if aside and not aside.startswith((" while", ",")) and random.chance(0.4):
-        return f"{core}{aside}{where}{late}" if " of " not in aside and " the " not in aside and not aside.endswith(" it") else f"{core}{where}{late}{aside}"
+    is_free = " of " not in aside and " the " not in aside and not aside.endswith(" it")
+    if aside and is_free and not aside.startswith((" while", ",")) and random.chance(0.4):
+        return f"{core}{aside}{where}{late}"
     return f"{core}{where}{late}{aside}"
 
 
@@ -99,11 +101,12 @@ def _others(speech: Speech, main: Clause, others: list[Clause], *, doing: bool) 
 
 def _beside(speech: Speech, main: Clause, clause: Clause) -> str:
     """Where the actor of ``clause`` is from that of ``main``, if both are one."""
-    if len(main.actors) > 1 or len(clause.actors) > 1 or main.action == "waves" or clause.target is not None:
+    if len(main.actors) != 1 or len(clause.actors) != 1 or main.action == "waves" or clause.target is not None:
         return ""
-    found = [r for r in relations(speech.scene) if r.subject == clause.actors[0] and r.other == main.actors[0]]
+    (first,), (other,) = main.actors, clause.actors
+    found = [r for r in relations(speech.scene) if r.subject == other and r.other == first]
     found = [r for r in found if not r.name.endswith("_than")]
-    the = speech.the(main.actors[0])
+    the = speech.the(first)
     if not found or the is None:
         return ""
     relation = speech.random.choice(found)

@@ -49,7 +49,12 @@ def core(speech: Speech, clause: Clause, place: str, when: list[str], *, way: bo
         return _waves(speech, clause, place, when)
     plain = [w for w in when if "的" not in w]
     order = random.weighted({"adverbs": 3.0, "when first": 3.0, "of": 1.0, "place first": 1.0, "there is": 1.0})
-    if order == "adverbs" and len(when) <= 1 and len(plain) == len(when) and not (when and when[0].endswith(("里", "中", "下", "时"))):
+    if (
+        order == "adverbs"
+        and len(when) <= 1
+        and len(plain) == len(when)
+        and not (when and when[0].endswith(("里", "中", "下", "时")))
+    ):
         who = speech.who(clause)
         is_bare = not (place or when)
         ongoing = "正" if place and not when and clause.target is None and random.chance(0.2) else ""
@@ -102,11 +107,17 @@ def _other(speech: Speech, main: Clause, clause: Clause) -> str:
 
 def beside(speech: Speech, main: Clause, clause: Clause) -> str:
     """Where the actor of ``clause`` is from that of ``main``, if both are one: "小狗的左边"."""
-    if len(main.actors) > 1 or len(clause.actors) > 1 or WAVES in (main.action, clause.action) or clause.target is not None:
+    if (
+        len(main.actors) != 1
+        or len(clause.actors) != 1
+        or WAVES in (main.action, clause.action)
+        or clause.target is not None
+    ):
         return ""
-    found = [r for r in relations(speech.scene) if r.subject == clause.actors[0] and r.other == main.actors[0]]
+    (first,), (other,) = main.actors, clause.actors
+    found = [r for r in relations(speech.scene) if r.subject == other and r.other == first]
     found = [r for r in found if not r.name.endswith("_than")]
-    the = speech.the(main.actors[0])
+    the = speech.the(first)
     if not found or the is None:
         return ""
     if main.target is None and speech.random.chance(0.4):

@@ -21,7 +21,14 @@ _HEARD = {
     "wave_crash": "wave_crash",
     "splash": "splash",
 }
-_ENGINES = {"car": "engine", "lorry": "engine", "train": "train", "boat": "engine", "aeroplane": "propeller", "rocket": "rocket"}
+_ENGINES = {
+    "car": "engine",
+    "lorry": "engine",
+    "train": "train",
+    "boat": "engine",
+    "aeroplane": "propeller",
+    "rocket": "rocket",
+}
 _VOICES = {"bird": "birds", "duck": "duck"}
 
 
@@ -46,7 +53,9 @@ def sounds(scene: Scene, happening: Iterable[tuple[str, int | None]]) -> list[st
             heard.append(subject.action)
         if subject.kind == "cliff":
             heard.append("wave_crash")
-        if subject.action == "sway" and not PLACES[scene.place].is_indoors or (subject.kind == "kite" and subject.action == "fly"):
+        if (subject.action == "sway" and not PLACES[scene.place].is_indoors) or (
+            subject.kind == "kite" and subject.action == "fly"
+        ):
             heard.append("wind")
     if scene.weather == "rain":
         heard.append("rain")

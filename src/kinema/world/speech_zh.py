@@ -17,7 +17,9 @@ from kinema.world.words.verbs_zh import common_verbs, directed
 _NUMBERS = {1: "一", 2: "两", 3: "三"}
 _OUTDOORS = ("风",)
 _CANONICAL_SHARE = 0.45
-_WATCHED = re.compile("雪|雾|雨|草|玩具|模型|卡通|静静|静止|不动|空|大漠|镜头|夜|俯|航拍|水面|滑行|林|夕阳|云|慢慢|缓缓|海面|固定|立|画面|缓缓")
+_WATCHED = re.compile(
+    "雪|雾|雨|草|玩具|模型|卡通|静静|静止|不动|空|大漠|镜头|夜|俯|航拍|水面|滑行|林|夕阳|云|慢慢|缓缓|海面|固定|立|画面"
+)
 
 
 def is_doubled(text: str) -> bool:
@@ -27,7 +29,7 @@ def is_doubled(text: str) -> bool:
 
 
 def listed(parts: Sequence[str]) -> str:
-    """"甲", "甲和乙", "甲、乙和丙"."""
+    """Parts as a list in a sentence: "甲、乙和丙" of three."""
     return parts[0] if len(parts) == 1 else "、".join(parts[:-1]) + "和" + parts[-1]
 
 

@@ -10,10 +10,27 @@ import re
 from kinema.world.words import cameras, verbs_en, verbs_zh
 from kinema.world.words.grammar import GRAMMAR_WORDS, RELATION_WORDS
 from kinema.world.words.inflect import plural, verb
-from kinema.world.words.nouns import CLOTHES, COLOUR_WORDS, KIND_WORDS, MATERIAL_WORDS, MEASURE_WORDS, NUMBER_WORDS, Words
+from kinema.world.words.nouns import (
+    CLOTHES,
+    COLOUR_WORDS,
+    KIND_WORDS,
+    MATERIAL_WORDS,
+    MEASURE_WORDS,
+    NUMBER_WORDS,
+    Words,
+)
 from kinema.world.words.settings import PLACE_WORDS, TIME_WORDS, WEATHER_WORDS
 
-__all__ = ["COLOUR_WORDS", "KIND_WORDS", "MATERIAL_WORDS", "MEASURE_WORDS", "PLACE_WORDS", "TIME_WORDS", "WEATHER_WORDS", "vocabulary"]
+__all__ = [
+    "COLOUR_WORDS",
+    "KIND_WORDS",
+    "MATERIAL_WORDS",
+    "MEASURE_WORDS",
+    "PLACE_WORDS",
+    "TIME_WORDS",
+    "WEATHER_WORDS",
+    "vocabulary",
+]
 
 DIRECTION_WORDS: Words = {
     "left": {"en": ("to the left", "leftwards", "left"), "zh": ("向左", "往左", "朝左")},
@@ -34,13 +51,14 @@ def vocabulary() -> dict[str, dict[str, list[str]]]:
         "time": TIME_WORDS,
         "weather": WEATHER_WORDS,
         "direction": DIRECTION_WORDS,
-        "camera": {name: {"en": _camera_en(name), "zh": cameras.split(cameras.CAMERAS_ZH[name])} for name in cameras.CAMERAS_EN},
+        "camera": {name: {"en": _camera_en(name), "zh": _camera_zh(name)} for name in cameras.CAMERAS_EN},
         "style": cameras.STYLE_WORDS,
         "relation": RELATION_WORDS,
     }
     out = {name: {v: _unique((*w["en"], *w["zh"])) for v, w in table.items()} for name, table in tables.items()}
     out["action"] = {action: _unique((*_verbs_en(action), *_verbs_zh(action))) for action in verbs_en.VERBS}
-    out["view"] = {"aerial": _unique(_bare_heads((*cameras.DRONE["en"][0], *cameras.DRONE["en"][1], *cameras.DRONE["zh"][0], *cameras.DRONE["zh"][1])))}
+    views = (word for language in ("en", "zh") for words in cameras.DRONE[language] for word in words)
+    out["view"] = {"aerial": _unique(_bare_heads(views))}
     out["count"] = {str(n): _unique((*w["en"], *w["zh"])) for n, w in NUMBER_WORDS.items()}
     out["clothes"] = {word: [word, chinese] for word, chinese in CLOTHES.values()}
     measures = (n + m for m in dict.fromkeys(MEASURE_WORDS.values()) for n in ("", "一", "两", "三", "另一", "另外一"))
@@ -66,6 +84,12 @@ def _camera_en(name: str) -> tuple[str, ...]:
     nouns, actions = (cameras.split(words) for words in cameras.CAMERAS_EN[name])
     forms = [f"the camera {verb(a).does}" for a in actions] + [f"camera {verb(a).doing}" for a in actions]
     return (*nouns, *forms)
+
+
+def _camera_zh(name: str) -> tuple[str, ...]:
+    """The words for a class, and what is left of them where "slowly" comes between."""
+    words = cameras.split(cameras.CAMERAS_ZH[name])
+    return (*words, *(w.removeprefix("镜头") for w in words if w.startswith("镜头") and name not in cameras.STILL))
 
 
 def _verbs_en(action: str) -> list[str]:

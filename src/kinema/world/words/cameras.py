@@ -18,8 +18,14 @@ CAMERAS_EN = {
     "tilt_down": ("tilt down|downward tilt", "tilt down|tilt downwards|look down"),
     "tilt_left": ("tilt left|tilt to the left", "tilt left|turn left|rotate to the left"),
     "tilt_right": ("tilt right|tilt to the right", "tilt right|turn right|rotate to the right"),
-    "around_left": ("around left|arc left|orbit to the left", "circle left|arc left|orbit to the left|move around to the left"),
-    "around_right": ("around right|arc right|orbit to the right", "circle right|arc right|orbit to the right|move around to the right"),
+    "around_left": (
+        "around left|arc left|orbit to the left",
+        "circle left|arc left|orbit to the left|move around to the left",
+    ),
+    "around_right": (
+        "around right|arc right|orbit to the right",
+        "circle right|arc right|orbit to the right|move around to the right",
+    ),
     "handheld": ("handheld shot|handheld camera|handheld footage", "shake slightly|sway in the hand"),
     "push_in": ("push in|dolly in|push-in shot", "push in|move closer|dolly in|move forward"),
     "pull_out": ("pull out|dolly out|pull-out shot", "pull out|pull back|dolly out|move back"),
@@ -50,7 +56,10 @@ PACES = {"slow": ("slowly", "缓缓"), "quick": ("quickly", "快速")}
 
 # Heads that a sentence follows ("drone view of ..."), and tags that stand alone.
 DRONE = {
-    "en": (("drone view of", "aerial view of", "a drone shot of", "aerial shot of"), ("aerial view", "seen from above", "drone view")),
+    "en": (
+        ("drone view of", "aerial view of", "a drone shot of", "aerial shot of"),
+        ("aerial view", "seen from above", "drone view"),
+    ),
     "zh": (("航拍：", "航拍镜头：", "俯瞰："), ("航拍", "航拍视角", "俯拍", "无人机航拍")),
 }
 STYLE_WORDS = {
@@ -65,7 +74,10 @@ STYLE_WORDS = {
 }
 STYLE_HEADS = {
     "toy": {"en": ("a toy diorama of", "a miniature diorama of"), "zh": ("玩具模型风格：", "微缩模型场景：")},
-    "cartoon": {"en": ("a cartoon of", "cartoon of", "an animated cartoon of"), "zh": ("卡通：", "卡通动画：", "卡通画面：")},
+    "cartoon": {
+        "en": ("a cartoon of", "cartoon of", "an animated cartoon of"),
+        "zh": ("卡通：", "卡通动画：", "卡通画面："),
+    },
 }
 
 

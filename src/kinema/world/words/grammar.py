@@ -12,9 +12,9 @@ RELATION_WORDS: dict[str, dict[str, tuple[str, ...]]] = {
 }
 # What one asks of a group, what links clauses, what a picture is called.
 GRAMMAR_WORDS = (
-    "a an the and another of in on at by to from with while as there is are video clip it its them wears wearing dressed pushing "
-    "knocks knocking over him her of"
-).split() + [
-    "里", "在", "正在", "正", "穿", "身穿", "穿着", "还有", "旁边", "同时", "画面里", "画面中", "视频", "一段", "它", "的", "和", "另一", "另外",
-    "而", "一边", "有", "它的", "了", "只见", "镜头", "慢慢", "时",
-]  # fmt: skip
+    *(
+        "a an the and another of in on at by to from with while as there is are video clip it its them wears wearing dressed "
+        "knocks knocking"
+    ).split(),
+    *"里 在 正在 正 穿 身穿 还有 同时 画面里 它 的 和 、 另 有 镜头 时 崎岖的 陡峭的 高高的".split(),
+)

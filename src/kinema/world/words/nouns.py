@@ -25,7 +25,7 @@ _KINDS = {
     "cactus": ("cactus|toy cactus|little cactus", "仙人掌|小仙人掌|玩具仙人掌", "棵"),
     "mushroom": ("mushroom|toadstool|little mushroom", "蘑菇|小蘑菇|玩具蘑菇", "个"),
     "grass": ("tuft of grass|clump of grass|tuft of tall grass", "草|小草|高高的草", "丛"),
-    "cliff": ("rugged cliff|cliff|rocky cliff|craggy cliff", "悬崖|崎岖的悬崖|峭壁|陡峭的悬崖", "座"),
+    "cliff": ("rugged cliff|cliff|rocky cliff|craggy cliff", "崎岖的悬崖|悬崖|峭壁|陡峭的悬崖", "座"),
     "iceberg": ("iceberg|floe|toy iceberg", "冰山|小冰山|浮冰", "座"),
     "volcano": ("volcano|toy volcano|little volcano", "火山|小火山|玩具火山", "座"),
     "car": ("car|toy car|little car", "小汽车|汽车|玩具车|轿车", "辆"),

@@ -7,6 +7,7 @@ from functools import cache
 
 from kinema.world.nature import PLACES
 from kinema.world.scene import Scene
+from kinema.world.words.nouns import Words
 
 # A camera that looks down this far sees no sky.
 DRONE_DEG = 18.0
@@ -20,7 +21,11 @@ _PLACES_EN = {
         "off the beach|near the beach|in the sea off a beach|at the beach",
         "over the beach|above the beach",
     ),
-    "snowfield": ("in the snow|on a snowfield|on the snow|in a snowy field", "", "over the snowfield|above the snowfield"),
+    "snowfield": (
+        "in the snow|on a snowfield|on the snow|in a snowy field",
+        "",
+        "over the snowfield|above the snowfield",
+    ),
     "desert": ("in the desert|in a desert|on desert sand|in a sandy desert", "", "over the desert|above the desert"),
     "coast": (
         "on the coast|at the coast|on a rocky coast|by the coast",
@@ -34,12 +39,16 @@ _PLACES_EN = {
     ),
     "hills": ("in the hills|among the hills|among rolling hills|on a hillside", "", "over the hills|above the hills"),
     "street": ("in the street|on the street|in a city street|on a city street", "", "over the street|above the street"),
-    "forest": ("in the forest|in a forest|in the woods|among forest trees", "", "over the forest|above the forest"),
+    "forest": ("in the forest|in a forest|in the woods|deep in a forest", "", "over the forest|above the forest"),
     "room": ("in the room|in a room|indoors|inside a room", "", "in the room|in a room"),
 }
 _PLACES_ZH = {
     "park": ("公园里|公园的草坪上|公园的草地上|草坪上", "", "公园上空"),
-    "beach": ("海滩上|沙滩上|海边的沙滩上|海滩边", "海滩边的海面上|沙滩附近的海面上|海滩边|海滩附近", "海滩上空|沙滩上空"),
+    "beach": (
+        "海滩上|沙滩上|海边的沙滩上|海滩边",
+        "海滩边的海面上|沙滩附近的海面上|海滩边|海滩附近",
+        "海滩上空|沙滩上空",
+    ),
     "snowfield": ("雪地里|雪地上|雪原上|积雪的原野上", "", "雪地上空|雪原上空"),
     "desert": ("沙漠里|沙漠中|沙漠上|大漠中", "", "沙漠上空"),
     "coast": ("海岸边|海岸上|岩石海岸边|海岸旁", "海岸边的海面上|海岸附近的海面上|海岸边|海岸附近", "海岸上空"),
@@ -50,7 +59,10 @@ _PLACES_ZH = {
     "room": ("房间里|屋子里|室内|屋里", "", "房间里|屋子里"),
 }
 # The canonical phrases of a snowfield where snow falls too, lest snow be said twice.
-_SNOWED = {"en": "in a white winter field|on a white field|in a white winter landscape", "zh": "白茫茫的原野上|白茫茫的大地上"}
+_SNOWED = {
+    "en": "in a white winter field|on a white field|in a white winter landscape",
+    "zh": "白茫茫的原野上|白茫茫的大地上",
+}
 
 # time: always true; only in a clear open sky's light; only where a clear sky is seen
 _TIMES_EN = {
@@ -95,15 +107,27 @@ WEATHER_CLAUSES_ZH = {
     "snow": ("天上飘着雪花", "下着雪"),
     "fog": ("四周雾蒙蒙的", "周围弥漫着雾"),
 }
-_ADJECTIVES_EN = {"clear": "clear|fine", "cloudy": "cloudy|overcast", "rain": "rainy", "snow": "snowy", "fog": "foggy|misty"}
-_ADJECTIVES_ZH = {"clear": "晴朗的", "cloudy": "多云的|阴沉的", "rain": "下雨的|下着雨的", "snow": "下雪的|飘雪的", "fog": "有雾的|雾蒙蒙的"}
+_ADJECTIVES_EN = {
+    "clear": "clear|fine",
+    "cloudy": "cloudy|overcast",
+    "rain": "rainy",
+    "snow": "snowy",
+    "fog": "foggy|misty",
+}
+_ADJECTIVES_ZH = {
+    "clear": "晴朗的",
+    "cloudy": "多云的|阴沉的",
+    "rain": "下雨的|下着雨的",
+    "snow": "下雪的|飘雪的",
+    "fog": "有雾的|雾蒙蒙的",
+}
 _NAMES_EN = {"dawn": "morning", "day": "day", "sunset": "evening", "night": "night"}
 _NAMES_ZH = {"dawn": "清晨|早晨", "day": "白天", "sunset": "傍晚|黄昏", "night": "夜晚|夜里"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """What may be said of where and when, the canonical word first. ``joint`` says time and weather at once; ``above`` is for what flies."""
+    """What may be said of where and when, canonical first. ``joint`` says time and weather at once; ``above`` is for what flies."""
 
     place: tuple[str, ...]
     above: tuple[str, ...]
@@ -157,16 +181,17 @@ def _split(phrases: str) -> tuple[str, ...]:
     return tuple(p for p in phrases.split("|") if p)
 
 
-def _all(*tables: dict[str, tuple[str, ...]]) -> dict[str, dict[str, tuple[str, ...]]]:
+def _all(*tables: dict[str, tuple[str, ...]]) -> Words:
     english, chinese = (
-        {value: tuple(dict.fromkeys(p for row in rows for p in _split(row))) for value, rows in table.items()} for table in tables
+        {value: tuple(dict.fromkeys(p for row in rows for p in _split(row))) for value, rows in table.items()}
+        for table in tables
     )
     return {value: {"en": english[value], "zh": chinese[value]} for value in english}
 
 
-def _joints(named: str) -> dict[str, dict[str, tuple[str, ...]]]:
+def _joints(named: str) -> Words:
     """The joint words by the value of ``named``: time or weather."""
-    out: dict[str, dict[str, tuple[str, ...]]] = {}
+    out: Words = {}
     for time in _NAMES_EN:
         for weather in _ADJECTIVES_EN:
             entry = out.setdefault(time if named == "time" else weather, {"en": (), "zh": ()})
@@ -175,7 +200,7 @@ def _joints(named: str) -> dict[str, dict[str, tuple[str, ...]]]:
     return out
 
 
-def _with(words: dict[str, dict[str, tuple[str, ...]]], more: dict[str, dict[str, tuple[str, ...]]]) -> dict[str, dict[str, tuple[str, ...]]]:
+def _with(words: Words, more: Words) -> Words:
     return {v: {lang: tuple(dict.fromkeys((*w[lang], *more[v][lang]))) for lang in w} for v, w in words.items()}
 
 
@@ -184,6 +209,9 @@ PLACE_WORDS = _all(_PLACES_EN, _PLACES_ZH)
 PLACE_WORDS["snowfield"] = {lang: (*PLACE_WORDS["snowfield"][lang], *_split(_SNOWED[lang])) for lang in ("en", "zh")}
 TIME_WORDS = _with(_all(_TIMES_EN, _TIMES_ZH), _joints("time"))
 WEATHER_WORDS = _with(
-    _with(_all(_WEATHERS_EN, _WEATHERS_ZH), {w: {"en": WEATHER_CLAUSES_EN[w], "zh": WEATHER_CLAUSES_ZH[w]} for w in WEATHER_CLAUSES_EN}),
+    _with(
+        _all(_WEATHERS_EN, _WEATHERS_ZH),
+        {w: {"en": WEATHER_CLAUSES_EN[w], "zh": WEATHER_CLAUSES_ZH[w]} for w in WEATHER_CLAUSES_EN},
+    ),
     _joints("weather"),
 )

@@ -111,7 +111,12 @@ VERBS: dict[str, dict[str, str]] = {
 }  # fmt: skip
 # What waves do to a cliff that stands.
 WAVES = ("waves crash against {}", "waves break against {}", "waves beat against {}", "waves crash into {}")
-WAVES_DOING = ("waves crashing against {}", "waves breaking against {}", "waves beating against {}", "waves crashing into {}")
+WAVES_DOING = (
+    "waves crashing against {}",
+    "waves breaking against {}",
+    "waves beating against {}",
+    "waves crashing into {}",
+)
 
 
 @cache
