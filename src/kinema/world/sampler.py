@@ -50,11 +50,16 @@ ILLEGIBLE: tuple[dict[str, str], ...] = (
     {"colour": "black", "time": "night"},
 )
 _HELD_OUT_SHARE_OF_TEST = 0.25
+_ACTION_FIRST = 0.65
 
 # What goes somewhere needs its way free: the others then stand behind.
 TRAVELS = ("walk", "run", "roll", "slide", "fly", "toss", "play", "topple")
 # What others may do beside the first subject without leaving their place.
 _IN_PLACE = ("stand", "spin", "jump", "wave", "sway", "fall", "float")
+_BACK_Z = -1.25
+_GAP = 0.06
+_IN_VIEW = 1.5
+_WIDEST_EXTRA = 0.62
 _PAIR_CAMERAS = ("static", "static", "handheld", "around_left", "around_right", "tilt_up", "tilt_down")
 
 
@@ -153,24 +158,27 @@ def draw_extra(scene: Scene, random: Random, level: Difficulty | None = None) ->
     number = len(scene.subjects)
     if number >= MAX_SUBJECTS:
         return None
-    slot = _free_slot(scene.subjects, random)
     surfaces = {KINDS[s.kind].surface for s in scene.subjects} | {"air"}
     if surfaces == {"air"}:
         surfaces.add("ground")
-    kinds = [k for k in level.kinds if KINDS[k].surface in surfaces and KINDS[k].half_width <= 0.62]
+    kinds = [k for k in level.kinds if KINDS[k].surface in surfaces and KINDS[k].half_width <= _WIDEST_EXTRA]
     kinds = [k for k in kinds if any(can(k, a) for a in _IN_PLACE if a in level.actions)]
-    if slot is None or not kinds:
+    if not kinds:
         return None
     kind = random.choice(kinds)
+    size = round(random.uniform(0.95, 1.03), 4)
+    home = _free_home(scene.subjects, KINDS[kind].half_width * size, random)
+    if home is None:
+        return None
     return Subject(
         kind=kind,
         colour=random.choice(level.colours),
         material=random.weighted(level.materials),
         action=random.choice([a for a in _IN_PLACE if can(kind, a) and a in level.actions]),
         direction=random.choice(DIRECTIONS),
-        size=round(random.choice((0.95, 1.0)) * random.uniform(0.97, 1.03), 4),
-        x=slot[0],
-        z=slot[1],
+        size=size,
+        x=home[0],
+        z=home[1],
     )
 
 
@@ -184,28 +192,27 @@ def _is_within(row: Mapping[str, str], level: Difficulty) -> bool:
 
 def _draw(random: Random, level: Difficulty, forced: Mapping[str, str]) -> Scene | None:
     """A scene, or None if what was drawn doesn't go together."""
+    is_pair = not forced and random.chance(level.pairs)
     place = forced.get("place") or random.choice(level.places)
-    kind = forced.get("kind") or random.choice(level.kinds)
-    if KINDS[kind].surface == "water" and not PLACES[place].has_water:
+    drawn = _kind_and_action(random, level, forced, tuple(PAIR_ACTIONS) if is_pair else level.actions)
+    if drawn is None or (KINDS[drawn[0]].surface == "water" and not PLACES[place].has_water):
         return None
-    options = [a for a in KINDS[kind].actions if a in level.actions]
-    if not options or (forced.get("action") or options[0]) not in options:
-        return None
-    first = Subject(
+    kind, action = drawn
+    subject = Subject(
         kind=kind,
         colour=forced.get("colour") or random.choice(level.colours),
         material=random.weighted(level.materials),
-        action=forced.get("action") or random.choice(options),
+        action="stand" if is_pair else action,
         direction=random.choice(DIRECTIONS),
         size=round(random.uniform(0.96, 1.06), 4),
     )
     weather = forced.get("weather") or random.weighted(level.weathers)
     camera = random.weighted({name: 2.5 if name == "static" else 1.0 for name in level.cameras})
-    if camera == "tracking" and first.action not in ("walk", "run", "roll", "slide"):
+    if camera == "tracking" and action not in ("walk", "run", "roll", "slide"):
         return None
     is_aerial = random.chance(level.aerial)
     scene = Scene(
-        subjects=(first,),
+        subjects=(subject,),
         place=place,
         time=forced.get("time") or random.choice(level.times),
         weather="clear" if PLACES[place].is_indoors else weather,
@@ -215,18 +222,19 @@ def _draw(random: Random, level: Difficulty, forced: Mapping[str, str]) -> Scene
         elevation_deg=round(random.uniform(20.0, 30.0) if is_aerial else random.uniform(4.5, 7.0), 3),
         camera_speed=round(random.uniform(0.75, 1.25), 3),
     )
-    if random.chance(level.pairs) and not forced:
-        return _with_pair(scene, random, level)
+    if is_pair:
+        return _with_pair(scene, action, random, level)
     return _with_others(scene, random, level, count=random.weighted(level.counts))
 
 
 def _with_others(scene: Scene, random: Random, level: Difficulty, *, count: int) -> Scene | None:
-    if count > 1 and KINDS[scene.subject.kind].category == "landscapes":
-        return scene
-    if count > 1 and scene.subject.action not in TRAVELS and random.chance(0.7):
-        side = random.choice((-0.78, 0.78))
-        first = replace(scene.subject, x=side, size=round(scene.subject.size * random.choice((1.0, 1.0, 1.3)), 4))
-        scene = replace(scene, subjects=(first,))
+    first = scene.subject
+    if count > 1 and KINDS[first.kind].category == "landscapes":
+        return None
+    if count > 1 and first.action not in TRAVELS and random.chance(0.7):
+        size = round(first.size * random.choice((1.0, 1.0, 1.3)), 4)
+        first = replace(first, x=random.choice((-0.72, 0.72)), size=size)
+    scene = replace(scene, subjects=(first,))
     for _ in range(count - 1):
         extra = draw_extra(scene, random, level)
         if extra is not None:
@@ -234,22 +242,52 @@ def _with_others(scene: Scene, random: Random, level: Difficulty, *, count: int)
     return scene
 
 
-def _free_slot(taken: tuple[Subject, ...], random: Random) -> tuple[float, float] | None:
-    """Where one more may stand: (x, z)."""
-    if taken[0].action in TRAVELS:
-        slots = [(-0.75, -1.25), (0.75, -1.25)]
-    else:
-        slots = [(-0.85, 0.0), (0.85, 0.0), (-0.8, -1.25), (0.8, -1.25)]
-    free = [s for s in slots if all(abs(s[0] - t.x) > 0.7 or abs(s[1] - t.z) > 1.0 for t in taken)]
+def _free_home(taken: tuple[Subject, ...], half_width: float, random: Random) -> tuple[float, float] | None:
+    """Where one more of ``half_width`` may stand, in view and not behind another: (x, z)."""
+    homes = [(side, _BACK_Z) for side in (-0.95, 0.95)]
+    if taken[0].action not in TRAVELS:
+        widths = [KINDS[t.kind].half_width * t.size for t in taken]
+        beside = [t.x + way * (w + half_width + _GAP) for t, w in zip(taken, widths, strict=True) for way in (-1.0, 1.0)]
+        homes += [(round(x, 4), 0.0) for x in beside]
+    free = [home for home in homes if _is_free(home, half_width, taken)]
     return random.choice(free) if free else None
 
 
-def _with_pair(scene: Scene, random: Random, level: Difficulty) -> Scene | None:
+def _is_free(home: tuple[float, float], half_width: float, taken: tuple[Subject, ...]) -> bool:
+    x, z = home
+    if abs(x) + half_width > (_IN_VIEW if z == 0 else _IN_VIEW + 0.3):
+        return False
+    for other in taken:
+        # in another row a little of it may be hidden
+        overlap = 0.0 if z == other.z else 0.25
+        moves = other.action in TRAVELS
+        if not moves and abs(x - other.x) + overlap < half_width + KINDS[other.kind].half_width * other.size:
+            return False
+    return True
+
+
+def _kind_and_action(
+    random: Random, level: Difficulty, forced: Mapping[str, str], actions: tuple[str, ...]
+) -> tuple[str, str] | None:
+    """A kind and what it does: sometimes the kind is drawn first, mostly the action, so that rare ones are seen too."""
+    kind, action = forced.get("kind"), forced.get("action")
+    if kind is None and action is None and random.chance(_ACTION_FIRST):
+        action = random.choice(actions)
+    if kind is None:
+        able = [k for k in level.kinds if any(can(k, a) for a in ((action,) if action else actions))]
+        if not able:
+            return None
+        kind = random.choice(able)
+    if action is None:
+        options = [a for a in actions if can(kind, a)]
+        if not options:
+            return None
+        action = random.choice(options)
+    return (kind, action) if can(kind, action) else None
+
+
+def _with_pair(scene: Scene, action: str, random: Random, level: Difficulty) -> Scene | None:
     """``scene`` with an event between its subject and a second one."""
-    options = [a for a in PAIR_ACTIONS if can(scene.subject.kind, a)]
-    if not options:
-        return None
-    action = random.choice(options)
     rule = PAIR_ACTIONS[action]
     targets = [k for k in level.kinds if rule.suits(k) and can(k, rule.target_action) and KINDS[k].half_width <= 0.8]
     if not targets:

@@ -56,7 +56,6 @@ class ClipJudge(nn.Module):
             nn.Conv2d(first, second, 3, stride=2, padding=1), nn.SiLU(),
             nn.Conv2d(second, second, 3, padding=1), nn.SiLU(),
         )  # fmt: skip
-        self.flow = nn.Conv2d(second, 2, 1)
         self.coarse = nn.Sequential(nn.Conv2d(second, third, 3, stride=2, padding=1), nn.SiLU())
         self.camera_in = nn.Linear(third * 9, config.width)
         self.camera = nn.Sequential(*[_TimeBlock(config.width, 2 ** (i % 3)) for i in range(config.depth)])
@@ -66,15 +65,31 @@ class ClipJudge(nn.Module):
         self.track_in = nn.Linear(2 * seen + config.width, config.width)
         self.track = nn.Sequential(*[_TimeBlock(config.width, 2 ** (i % 3)) for i in range(config.depth)])
         self.action = nn.Linear(2 * config.width, config.num_actions)
+        self.position = nn.Linear(config.width, 3)
 
-    def motion(self, clip: Float[Tensor, "b t 3 h w"]) -> tuple[Float[Tensor, "b u d y x"], Float[Tensor, "b u 2 y x"]]:
-        """(features, flow in pixels) of each pair of neighbouring frames (u = t - 1), in cells of 8 pixels."""
+    def init_weights(self, generator: torch.Generator) -> None:
+        """Fresh weights; blocks begin as identities and heads undecided."""
+        for parameter in self.parameters():
+            if parameter.ndim > 1:
+                std = (2 / parameter[0].numel()) ** 0.5
+                with torch.no_grad():
+                    parameter.copy_(torch.randn(parameter.shape, generator=generator) * std)
+        for name, parameter in self.named_parameters():
+            if name.endswith("bias"):
+                nn.init.zeros_(parameter)
+        for module in self.modules():
+            if isinstance(module, _TimeBlock):
+                nn.init.zeros_(module.second.weight)
+        for head in (self.camera_path, self.camera_class, self.action, self.position):
+            nn.init.zeros_(head.weight)
+
+    def motion(self, clip: Float[Tensor, "b t 3 h w"]) -> Float[Tensor, "b u d y x"]:
+        """Features of each pair of neighbouring frames (u = t - 1), in cells of 8 pixels."""
         folded = F.pixel_unshuffle(rearrange(clip, "b t c h w -> (b t) c h w"), 2)
         folded = rearrange(folded, "(b t) c h w -> b t c h w", b=len(clip))
         pairs = torch.cat([folded[:, :-1], folded[:, 1:] - folded[:, :-1]], 2)
         features = self.pair(rearrange(pairs, "b u c h w -> (b u) c h w"))
-        parts = (features, self.flow(features))
-        return tuple(rearrange(p, "(b u) c y x -> b u c y x", b=len(clip)) for p in parts)  # pyright: ignore[reportReturnType]
+        return rearrange(features, "(b u) d y x -> b u d y x", b=len(clip))
 
     def of_camera(self, motion: Float[Tensor, "b u d y x"]) -> tuple[Tensor, Tensor, Tensor]:
         """(class logits (b k), change of pose between frames (b u 7), sequence (b u d))."""
@@ -87,8 +102,10 @@ class ClipJudge(nn.Module):
     def of_tracks(
         self, motion: Float[Tensor, "b u d y x"], frames: Float[Tensor, "b t e y x"], boxes: Float[Tensor, "b n t 4"],
         kinds: Float[Tensor, "b n k"], camera: Float[Tensor, "b u w"],
-    ) -> Float[Tensor, "b n a"]:  # fmt: skip
-        """Action logits of each track: its ``boxes`` (centre x, y, width, height; shares of the picture), its kind and what is seen there.
+    ) -> tuple[Float[Tensor, "b n a"], Float[Tensor, "b n u 3"]]:  # fmt: skip
+        """(action logits, position from the second frame on) of each track; positions are x, y, z in subject heights, of its foot.
+
+        A track is its ``boxes`` (centre x, y, width, height; shares of the picture), its kind, and what is seen there.
 
         Of a pair of subjects each also sees the nearest other; a lone one sees zeros. A track of zeros is of nobody.
         """
@@ -104,7 +121,7 @@ class ClipJudge(nn.Module):
         x = self.track_in(torch.cat([seen, other, whole], -1))
         x = self.track(rearrange(x, "b n u d -> (b n) u d"))
         pooled = torch.cat([x.mean(1), x.amax(1)], -1)
-        return rearrange(self.action(pooled), "(b n) a -> b n a", b=b)
+        return tuple(rearrange(y, "(b n) ... -> b n ...", b=b) for y in (self.action(pooled), self.position(x)))  # pyright: ignore[reportReturnType]
 
 
 def _at(maps: Float[Tensor, "b u d y x"], boxes: Float[Tensor, "b n u 4"]) -> Float[Tensor, "b n u d"]:
