@@ -134,6 +134,10 @@ class Compression:
         start = 1 + (latent_frame - 1) * self.time
         return range(start, start + self.time)
 
+    def shown_frames(self, num_latent_frames: int) -> list[int]:
+        """The pixel frame that stands for each latent frame where one is needed, such as for its camera: the last that it holds."""
+        return [self.frames_of_latent(k)[-1] for k in range(num_latent_frames)]
+
 
 @dataclass(frozen=True, kw_only=True, order=True)
 class Bucket:
