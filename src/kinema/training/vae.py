@@ -82,14 +82,14 @@ class VaeTask:
         return self._loss(batch, self.facts["dtype"])
 
     @torch.no_grad()
-    @torch.no_grad()
     def validate(self, step: int) -> Mapping[str, float]:
         """PSNR in dB of held-out clips: the mean of clips (the score), the worst clip, and that of first frames."""
         scores, first = [], []
         shown: list[Tensor] = []
         for bucket, count in self.validation.buckets.items():
-            for start in range(0, min(count, self.recipe.validation_clips), self.recipe.batch):
-                numbers = range(start, min(start + self.recipe.batch, count))
+            limit = min(count, self.recipe.validation_clips)
+            for start in range(0, limit, self.recipe.batch):
+                numbers = range(start, min(start + self.recipe.batch, limit))
                 target = to_model(self.validation.read(bucket, numbers)[0]["frames"].to(self.device))
                 mean, _ = self.model.encode(target)
                 output = self.model.decode(mean)
