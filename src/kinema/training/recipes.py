@@ -43,6 +43,13 @@ MINI_VAE_RECIPE = VaeRecipe(
         checkpoint_every_minutes=3.0,
     ),
 )
+# The decoder goes on where it stopped, so at smaller rates that fall from the start. Both are guesses, not measured.
+MINI_DECODER_LOOP = replace(
+    MINI_VAE_RECIPE.loop,
+    budget=Budget(minutes=6),
+    rate=LearningRate(warmup_steps=50, decay=1.0, shape="cosine"),
+    optim=replace(MINI_VAE_RECIPE.loop.optim, lr=1e-3, muon_lr=3e-3),
+)
 
 MINI_TRANSFORMER_RECIPE = TransformerRecipe(
     config=MINI,
@@ -82,8 +89,9 @@ class StageRecipe:
 class Shares:
     """How the minutes of a whole run are spent. Rendering and encoding are not timed but sized: scenes per minute of the run."""
 
-    vae: float = 0.3
-    stages: tuple[float, ...] = (0.3, 0.2)
+    vae: float = 0.25
+    decoder: float = 0.1
+    stages: tuple[float, ...] = (0.27, 0.18)
     vae_scenes_per_minute: float = 34.0
     stage_scenes_per_minute: tuple[float, ...] = (50.0, 25.0)
 
@@ -107,11 +115,15 @@ MINI_STAGES = (
 
 @dataclass(frozen=True, kw_only=True)
 class MiniRecipe:
-    """The whole story of the shipped model: data, autoencoder, then the transformer's stages."""
+    """The whole story of the shipped model: data, autoencoder, its decoder again, then the transformer's stages.
+
+    ``decoder`` is how the decoder trains on alone, with everything else as in ``vae``.
+    """
 
     vae_frames: SceneRange = VAE_FRAMES
     vae_validation: SceneRange = VAE_VALIDATION
     vae: VaeRecipe = MINI_VAE_RECIPE
+    decoder: LoopRecipe = MINI_DECODER_LOOP
     latents: LatentRecipe = field(default_factory=LatentRecipe)
     stages: tuple[StageRecipe, ...] = MINI_STAGES
     sheet: SheetRecipe = field(default_factory=SheetRecipe)
@@ -127,9 +139,24 @@ class MiniRecipe:
             train = replace(stage.train, count=max(stage.train.per_shard, round(scenes * minutes)))
             stages.append(replace(stage, train=train, transformer=_lasting(stage.transformer, share * minutes)))
         frames = replace(self.vae_frames, count=max(64, round(shares.vae_scenes_per_minute * minutes)))
-        return replace(self, vae_frames=frames, vae=_lasting(self.vae, shares.vae * minutes), stages=tuple(stages))
+        vae, decoder = _lasting(self.vae, shares.vae * minutes), lasting(self.decoder, shares.decoder * minutes)
+        return replace(self, vae_frames=frames, vae=vae, decoder=decoder, stages=tuple(stages))
+
+    def for_phase(self, phase: str, minutes: float) -> MiniRecipe:
+        """This recipe with all of ``minutes`` for ``phase``, data sized as for a whole run of as many. Raises: InvalidInput."""
+        whole = self.within(minutes)
+        if phase == "vae":
+            return replace(whole, vae=_lasting(whole.vae, minutes))
+        if phase == "decoder":
+            return replace(whole, decoder=lasting(whole.decoder, minutes))
+        # stages share their minutes as they would a whole run's
+        return self.within(minutes / sum(self.shares.stages)) if phase == "transformer" else whole
+
+
+def lasting(loop: LoopRecipe, minutes: float) -> LoopRecipe:
+    """``loop`` with a budget of ``minutes``."""
+    return replace(loop, budget=Budget(minutes=minutes))
 
 
 def _lasting(recipe: R, minutes: float) -> R:
-    """``recipe`` with a budget of ``minutes``."""
-    return replace(recipe, loop=replace(recipe.loop, budget=Budget(minutes=minutes)))
+    return replace(recipe, loop=lasting(recipe.loop, minutes))

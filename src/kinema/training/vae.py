@@ -187,13 +187,18 @@ def train_vae(  # noqa: PLR0913 - what, from what, where, and who watches
 
 
 def trained_vae(recipe: VaeRecipe, data: ShardSet, *, folder: Path, device: str = "cpu") -> VideoAutoencoder:
-    """The autoencoder of the newest checkpoint: averaged weights, and its latents' mean and spread over ``data`` in its config."""
+    """The autoencoder of the newest checkpoint with averaged weights.
+
+    Its config has the latents' mean and spread: the recipe's, or if that has none, those over ``data``.
+    """
     model = VideoAutoencoder(recipe.config)
     model.load_state_dict(averaged(folder, NAME))
-    mean, std = latent_statistics(model.to(device).eval(), data, device=device)
-    measured = VideoAutoencoder(replace(recipe.config, latent_mean=mean, latent_std=std))
-    measured.load_state_dict(model.state_dict())
-    return measured.to(device).eval().requires_grad_(False)
+    model.to(device).eval().requires_grad_(False)
+    if recipe.config.latent_mean is None:
+        mean, std = latent_statistics(model, data, device=device)
+        # nothing but normalise and denormalise reads them
+        model.config = replace(recipe.config, latent_mean=mean, latent_std=std)
+    return model
 
 
 @torch.no_grad()
