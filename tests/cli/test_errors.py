@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -131,6 +132,19 @@ def test_files_that_can_not_be_read(kinema: Kinema, verb: str) -> None:
     Path("text.mp4").write_text("this is no video", encoding="utf-8")
     for name in ("missing.mp4", "empty.mp4", "text.mp4", "."):
         check_one_line(kinema(verb, name), "error: file: ")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes")
+def test_a_pipe_is_refused_and_not_waited_for(kinema: Kinema) -> None:
+    os.mkfifo("pipe")
+    check_one_line(kinema("inspect", "pipe"), "error: file: 'pipe': ", "regular file")
+
+
+def test_a_path_is_the_same_text_in_json(kinema: Kinema) -> None:
+    Path("folder" * 20).mkdir()
+    (event,) = kinema("inspect", "folder" * 20, "--json").events
+    assert event["value"] == "folder" * 20
+    assert event["message"].startswith("file: '...")
 
 
 def test_a_clip_without_a_recipe_is_not_reproduced(kinema: Kinema) -> None:

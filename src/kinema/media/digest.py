@@ -18,8 +18,8 @@ class FramesDigest:
         self._size: tuple[int, ...] | None = None
         self.num_frames = 0
 
-    def update(self, frames: Frames) -> None:
-        """Adds a chunk. Raises: InvalidInput if its size differs from the chunks before."""
+    def update(self, frames: np.ndarray) -> None:
+        """Adds a chunk (t h w 3) or a picture (h w 3), uint8. Raises: InvalidInput if its size differs from the chunks before."""
         chunk = as_chunk(frames)
         if self._size not in (None, chunk.shape[1:]):
             raise InvalidInput(
