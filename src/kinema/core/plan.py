@@ -69,11 +69,10 @@ class RunPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """What a run will cost: FLOPs by phase and peak bytes; ``seconds`` where the machine's rate is known."""
+    """What a run will cost: FLOPs by phase and peak bytes."""
 
     flops: Mapping[str, float]
     peak_bytes: int
-    seconds: float | None = None
 
     @property
     def total_flops(self) -> float:
@@ -86,7 +85,6 @@ class Estimate:
             "flops": dict(self.flops),
             "total_flops": self.total_flops,
             "peak_bytes": self.peak_bytes,
-            "seconds": self.seconds,
         }
 
 
@@ -98,7 +96,6 @@ def estimate(
     is_guided: bool,
     plan: RunPlan,
     num_keyframes: int = 0,
-    flops_per_s: float | None = None,
 ) -> Estimate:
     """The cost of one clip of shape ``video``: FLOPs from the card's formulas, peak bytes as weights plus the largest activations."""
     tokens = card.compression.latent(video).num_tokens(card.patch) + card.text_tokens
@@ -118,5 +115,4 @@ def estimate(
         card.compression.time * frame_pixels * cost.activation_bytes_per_pixel,
     )
     weights = sum(card.parameters.values()) * _DTYPE_BYTES[plan.dtype]
-    seconds = None if not flops_per_s else sum(flops.values()) / flops_per_s
-    return Estimate(flops=flops, peak_bytes=int(weights + activations + video.pixels * 3), seconds=seconds)
+    return Estimate(flops=flops, peak_bytes=int(weights + activations + video.pixels * 3))
