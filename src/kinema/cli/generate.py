@@ -14,6 +14,7 @@ from kinema.core.errors import InvalidInput
 from kinema.core.media_ref import Keyframe
 from kinema.core.progress import CancelToken
 from kinema.core.request import GenerationRequest
+from kinema.core.stopping import stops_on_signals
 
 if TYPE_CHECKING:
     from kinema.app.clips import Order
@@ -50,7 +51,6 @@ def generate(  # noqa: PLR0913
     An existing file is never replaced without --force. Ctrl-C stops at the next step and leaves no half-written file.
     """
     from kinema.app import clips, local, plans
-    from kinema.training.stopping import stops_on_signals
 
     request = GenerationRequest(
         prompt=local.normalise_prompt(_read_prompt(prompt)),

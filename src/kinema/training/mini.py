@@ -20,6 +20,7 @@ from torch import Tensor
 from kinema.core.errors import Cancelled, KinemaError, TrainingError, storage_errors
 from kinema.core.progress import CancelToken, Observer, Progress, ignore_progress
 from kinema.core.protocols import SampleSink
+from kinema.core.stopping import stops_on_signals
 from kinema.data.load.shards import ShardSet, join, write_atomically
 from kinema.training.export import export_model, fitted_preview
 from kinema.training.latents import prepare_latents
@@ -27,7 +28,6 @@ from kinema.training.prepare import prepare_frames, world_hash
 from kinema.training.preview import Preview
 from kinema.training.recipes import MiniRecipe
 from kinema.training.sheets import SheetFolder
-from kinema.training.stopping import stops_on_signals
 from kinema.training.transformer import train_transformer, trained_weights
 from kinema.training.vae import VaeRecipe, train_vae, trained_vae
 from kinema.training.vae_folder import load_vae, save_vae
