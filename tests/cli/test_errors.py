@@ -102,7 +102,13 @@ def test_prompts(kinema: Kinema, prompt: str, rule: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "data,rule", [(b"", "is empty"), (b"\xff\xfe", "UTF-8"), (b"a" * 100_000, f"at most {MAX_PROMPT_BYTES}")]
+    "data,rule",
+    [
+        (b"", "is empty"),
+        (b"\xff\xfe", "UTF-8"),
+        (b"a" * 100_000, f"at most {MAX_PROMPT_BYTES}"),
+        ("狗".encode() * 1_000_000, f"at most {MAX_PROMPT_BYTES}"),
+    ],
 )
 def test_standard_input(kinema: Kinema, monkeypatch: pytest.MonkeyPatch, data: bytes, rule: str) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))

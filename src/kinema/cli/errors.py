@@ -10,10 +10,9 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
-from kinema.cli.interrupts import was_interrupted
+from kinema.cli.interrupts import INTERRUPTED, was_interrupted
 from kinema.core.errors import InvalidInput, KinemaError
 
-INTERRUPTED = 130
 # module -> the extra that brings it
 _EXTRAS = {
     "transformers": "text",

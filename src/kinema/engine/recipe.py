@@ -16,8 +16,6 @@ from kinema.engine.meter import RunMetrics
 from kinema.weights.folder import ModelFolder
 
 FORMAT = 1
-# Facts about the run, not the clip: they differ between two runs that give the same frames.
-RUN_FACTS = ("created", "cost")
 
 
 def make_recipe(
