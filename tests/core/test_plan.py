@@ -57,6 +57,11 @@ def test_a_plan_that_is_wrong_is_named(field: str, value: Any) -> None:
     assert caught.value.field == field
 
 
+def test_a_plan_that_is_no_object_is_named() -> None:
+    with pytest.raises(InvalidInput, match="^plan: "):
+        RunPlan.from_dict([])  # pyright: ignore[reportArgumentType]
+
+
 def test_an_unknown_field_of_a_plan_is_named() -> None:
     with pytest.raises(InvalidInput, match="speed"):
         RunPlan.from_dict({"speed": 5})

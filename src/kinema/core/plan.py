@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 from kinema.core.card import ModelCard
+from kinema.core.checks import check_whole
 from kinema.core.errors import InvalidInput, choices
 from kinema.core.geometry import VideoShape
 
@@ -50,9 +51,7 @@ class RunPlan:
         if not isinstance(self.isa, str):
             raise InvalidInput("isa", self.isa, "must be text")
         for name, least in (("batch", 1), ("threads", 1), ("cache_level", 0)):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                raise InvalidInput(name, value, f"must be a whole number of at least {least}")
+            check_whole(name, getattr(self, name), least=least)
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready dict."""
@@ -61,6 +60,8 @@ class RunPlan:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> RunPlan:
         """The plan that `to_dict` described. Raises: InvalidInput."""
+        if not isinstance(data, Mapping):
+            raise InvalidInput("plan", data, "must be an object with the fields of a plan")
         unknown = set(data) - {f.name for f in fields(cls)}
         if unknown:
             raise InvalidInput("plan", sorted(unknown), "unknown fields of a plan")

@@ -60,6 +60,9 @@ def read_request_and_plan(recipe: Mapping[str, Any]) -> tuple[GenerationRequest,
     missing = [k for k in ("request", "plan", "model", "frames") if k not in recipe]
     if missing:
         raise InvalidInput("recipe", sorted(recipe), f"has no {', '.join(missing)}")
+    for name in ("request", "plan", "model", "inputs", "versions"):
+        if not isinstance(recipe.get(name, {}), Mapping):
+            raise InvalidInput("recipe", recipe[name], f"its {name} must be an object")
     request = GenerationRequest.from_dict(recipe["request"])
     plan = RunPlan.from_dict(recipe["plan"])
     index = recipe.get("batch_index", 0)
