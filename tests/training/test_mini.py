@@ -28,7 +28,7 @@ from kinema.weights.build import load_component
 from kinema.weights.folder import ModelFolder, open_model
 from kinema.weights.preview import KEY as LATENT_RGB
 from kinema.weights.preview import latent_rgb
-from tests.training.toys import TRANSFORMER, VAE, StopAt
+from tests.training.toys import TEXT, TRANSFORMER, VAE, StopAt
 
 SMALL = VideoShape(frames=5, height_px=16, width_px=24, fps=8.0)
 LARGE = VideoShape(frames=5, height_px=24, width_px=32, fps=8.0)
@@ -49,6 +49,7 @@ def toy() -> MiniRecipe:
         vae=replace(VAE, loop=replace(VAE.loop, budget=Budget(steps=2))),
         decoder=replace(VAE.loop, budget=Budget(steps=4)),
         latents=LatentRecipe(num_captions=2, batch=3),
+        text=replace(TEXT, loop=replace(TEXT.loop, budget=Budget(steps=3))),
         stages=(first, second),
         sheet=SheetRecipe(clips=1, continued=1, steps=2),
         export=ExportRecipe(name="toy", seconds=0.5),

@@ -28,6 +28,7 @@ from kinema.training.prepare import prepare_frames, world_hash
 from kinema.training.preview import Preview
 from kinema.training.recipes import MiniRecipe
 from kinema.training.sheets import SheetFolder
+from kinema.training.text import TEXT, train_text, trained_text
 from kinema.training.transformer import train_transformer, trained_weights
 from kinema.training.vae import VaeRecipe, train_vae, trained_vae
 from kinema.training.vae_folder import load_vae, save_vae
@@ -62,6 +63,11 @@ class Work:
     def decoder(self) -> Path:
         """The same with the decoder that trained on: what latents are decoded with."""
         return self.out / "decoder" / "model"
+
+    @property
+    def text(self) -> Path:
+        """The trained text encoder's run."""
+        return self.out / "text"
 
     def stage(self, number: int) -> Path:
         """The folder of a transformer stage, counted from 1."""
@@ -122,6 +128,14 @@ def decoder_phase(work: Work) -> Facts:
     return _train_vae(work, recipe, work.decoder, start=first.state_dict())
 
 
+def text_phase(work: Work) -> Facts:
+    """Trains the text encoder on captions alone."""
+    outcome = train_text(
+        work.recipe.text, folder=work.text, device=work.device, observer=work.observer, cancel=work.cancel
+    )
+    return {"steps": outcome.step, "minutes": round(outcome.elapsed_s / 60, 2), "scores": dict(outcome.scores)}
+
+
 def transformer_phase(work: Work) -> Facts:
     """Trains the transformer, stage after stage."""
     facts: dict[str, Any] = {}
@@ -150,6 +164,7 @@ PHASES: dict[str, Callable[[Work], Facts]] = {
     "vae": vae_phase,
     "latents": latents_phase,
     "decoder": decoder_phase,
+    "text": text_phase,
     "transformer": transformer_phase,
     "export": export_phase,
 }
@@ -253,7 +268,7 @@ def _train_stage(work: Work, number: int) -> Facts:
     stage, folder = work.recipe.stages[number - 1], work.stage(number)
     sets = {name: work.shards("latents", f"{number}-{name}") for name in stage.sets}
     validation = sets.pop("validation")
-    start = trained_weights(work.stage(number - 1)) if number > 1 else None
+    start = trained_weights(work.stage(number - 1)) if number > 1 else {TEXT: trained_text(work.text)}
     work.made("decoder")
     vae = load_vae(work.decoder, device=work.device)
     preview = Preview(work.recipe.sheet, validation, vae=vae, sink=work.sink(folder / "sheets"))

@@ -17,11 +17,12 @@ from kinema.training.loop import LoopRecipe
 from kinema.training.optim import OptimRecipe
 from kinema.training.prepare import SceneRange
 from kinema.training.preview import SheetRecipe
+from kinema.training.text import TextRecipe
 from kinema.training.transformer import TransformerRecipe
 from kinema.training.vae import VaeRecipe
 from kinema.training.vae_losses import LossWeights
 
-R = TypeVar("R", VaeRecipe, TransformerRecipe)
+R = TypeVar("R", VaeRecipe, TextRecipe, TransformerRecipe)
 BASE = VideoShape(frames=17, height_px=96, width_px=96, fps=8.0)
 SMALL = VideoShape(frames=17, height_px=64, width_px=64, fps=8.0)
 
@@ -51,10 +52,23 @@ MINI_DECODER_LOOP = replace(
     optim=replace(MINI_VAE_RECIPE.loop.optim, lr=1e-3, muon_lr=3e-3),
 )
 
+MINI_TEXT_RECIPE = TextRecipe(
+    config=MINI_TEXT,
+    loop=LoopRecipe(
+        budget=Budget(minutes=5),
+        rate=LearningRate(warmup_steps=50, decay=0.6, shape="cosine"),
+        optim=OptimRecipe(kind="adamw", lr=1.2e-3, betas=(0.9, 0.98), weight_decay=0.01, clip_norm=1.0),
+        ema_decay=0.99,
+        validate_every_minutes=2.0,
+        checkpoint_every_minutes=2.0,
+    ),
+)
+
 MINI_TRANSFORMER_RECIPE = TransformerRecipe(
     config=MINI,
     text=MINI_TEXT,
-    batch_tokens=8_000,
+    is_text_frozen=True,
+    batch_tokens=4_000,
     loop=LoopRecipe(
         budget=Budget(minutes=40),
         rate=LearningRate(warmup_steps=200, decay=0.4, shape="cosine"),
@@ -91,7 +105,8 @@ class Shares:
 
     vae: float = 0.25
     decoder: float = 0.1
-    stages: tuple[float, ...] = (0.27, 0.18)
+    text: float = 0.04
+    stages: tuple[float, ...] = (0.27, 0.14)
     vae_scenes_per_minute: float = 34.0
     stage_scenes_per_minute: tuple[float, ...] = (50.0, 25.0)
 
@@ -115,7 +130,7 @@ MINI_STAGES = (
 
 @dataclass(frozen=True, kw_only=True)
 class MiniRecipe:
-    """The whole story of the shipped model: data, autoencoder, its decoder again, then the transformer's stages.
+    """The whole story of the shipped model: data, autoencoder, its decoder again, text encoder, then the transformer's stages.
 
     ``decoder`` is how the decoder trains on alone, with everything else as in ``vae``.
     """
@@ -125,6 +140,7 @@ class MiniRecipe:
     vae: VaeRecipe = MINI_VAE_RECIPE
     decoder: LoopRecipe = MINI_DECODER_LOOP
     latents: LatentRecipe = field(default_factory=LatentRecipe)
+    text: TextRecipe = MINI_TEXT_RECIPE
     stages: tuple[StageRecipe, ...] = MINI_STAGES
     sheet: SheetRecipe = field(default_factory=SheetRecipe)
     export: ExportRecipe = field(default_factory=ExportRecipe)
@@ -140,13 +156,16 @@ class MiniRecipe:
             stages.append(replace(stage, train=train, transformer=_lasting(stage.transformer, share * minutes)))
         frames = replace(self.vae_frames, count=max(64, round(shares.vae_scenes_per_minute * minutes)))
         vae, decoder = _lasting(self.vae, shares.vae * minutes), lasting(self.decoder, shares.decoder * minutes)
-        return replace(self, vae_frames=frames, vae=vae, decoder=decoder, stages=tuple(stages))
+        text = _lasting(self.text, shares.text * minutes)
+        return replace(self, vae_frames=frames, vae=vae, decoder=decoder, text=text, stages=tuple(stages))
 
     def for_phase(self, phase: str, minutes: float) -> MiniRecipe:
         """This recipe with all of ``minutes`` for ``phase``, data sized as for a whole run of as many. Raises: InvalidInput."""
         whole = self.within(minutes)
         if phase == "vae":
             return replace(whole, vae=_lasting(whole.vae, minutes))
+        if phase == "text":
+            return replace(whole, text=_lasting(whole.text, minutes))
         if phase == "decoder":
             return replace(whole, decoder=lasting(whole.decoder, minutes))
         # stages share their minutes as they would a whole run's
