@@ -102,6 +102,7 @@ def score(out: Path, answers: Path, reader: str) -> None:
         name: sum(str(c) in right for c in range(start, len(key), 2)) / len(range(start, len(key), 2))
         for name, start in (("en", 0), ("zh", 1))
     }
+    print(f"{len(right)} of {len(key)} right ({len(right) / len(key):.0%}, 95 % interval {low:.0%} to {high:.0%})")
     record(
         "blind_test",
         {
@@ -115,7 +116,6 @@ def score(out: Path, answers: Path, reader: str) -> None:
             "wrong": [int(c) for c in key if c not in right],
         },
     )
-    print(f"{len(right)} of {len(key)} right ({len(right) / len(key):.0%}, 95 % interval {low:.0%} to {high:.0%})")
 
 
 def main() -> None:

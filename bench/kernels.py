@@ -1,9 +1,9 @@
 """How near to this machine's limit do the networks run? Transformer step and decode, fp32 and bf16, eager and compiled.
 
-The same again with the vector sets of a laptop (AVX2), and the layouts a 3D convolution can take. Fractions are of the best
-matrix product that was measured in the same dtype under the same vector set.
+The same again with the vector set of a laptop (AVX2), and the layouts a 3D convolution can take. Fractions are of the best
+matrix product, and of the best 2D convolution, that were measured in the same dtype under the same vector set.
 
-python bench/kernels.py [--model NAME]
+python bench/kernels.py [--model NAME] [--out FOLDER]
 """
 
 from __future__ import annotations
@@ -13,13 +13,15 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, Literal, cast
 
 import torch
 from einops import rearrange
-from record import ROOT, record
+from record import RESULTS, ROOT, record
 from torch import nn
 from torch.nn import functional as F
 
@@ -33,26 +35,64 @@ from kinema.models.autoencoders.flops import flops as autoencoder_flops
 from kinema.models.autoencoders.video import VideoAutoencoder
 from kinema.models.transformers.flops import flops as transformer_flops
 from kinema.models.transformers.video import VideoTransformer
-from kinema.training.speed import matmul_peak, median_seconds
+from kinema.training.speed import median_seconds
 from kinema.weights.build import load_component
 from kinema.weights.folder import ModelFolder, open_model
 
 DTYPES: tuple[Literal["float32", "bfloat16"], ...] = ("float32", "bfloat16")
-AVX2 = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
+# the last one for matrix products in fp32, which on Intel's processors come from MKL
+AVX2 = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}
 CPU = torch.device("cpu")
-RUNS = 7
+RUNS, FEWEST_RUNS = 7, 5
+# bf16 under AVX2 is emulated, hundreds of times slower: what takes this long is measured with the fewest runs, and peaks aren't
+# looked for at larger sizes
+SLOW_S = 0.5
 # a middle layer of a small decoder: channels, frames, height and width
 _CONV = (96, 5, 48, 48)
+_MATRICES = (256, 512, 1024, 2048)
+_CONV_CHANNELS = (32, 64, 128, 256)
+
+# FLOP/s by kind: matmul, conv
+Peaks = Mapping[str, float]
 
 
-def timed(work: Callable[[], object], flop: float, peak: float) -> dict[str, float]:
-    """Seconds (median of `RUNS` after two for warm-up), TFLOP/s and the fraction of ``peak``."""
-    seconds = median_seconds(work, CPU, repeats=RUNS)
+def measured(work: Callable[[], object]) -> tuple[float, int]:
+    """The median seconds of ``work``, and of how many runs; the runs for warm-up aren't counted."""
+    start = time.perf_counter()
+    work()
+    is_slow = time.perf_counter() - start > SLOW_S
+    # a first run that compiles is slow as well, so one more tells
+    if is_slow:
+        start = time.perf_counter()
+        work()
+        is_slow = time.perf_counter() - start > SLOW_S
+    runs = FEWEST_RUNS if is_slow else RUNS
+    return median_seconds(work, CPU, repeats=runs, warmups=0 if is_slow else 1), runs
+
+
+def timed(work: Callable[[], object], flop: float, peaks: Peaks) -> dict[str, float]:
+    """Median seconds, TFLOP/s, and the fractions of ``peaks``."""
+    seconds, runs = measured(work)
     rate = flop / seconds
-    return {"median_s": round(seconds, 5), "tflops": round(rate / 1e12, 4), "of_peak": round(rate / peak, 3)}
+    fractions = {f"of_{kind}_peak": round(rate / peak, 3) for kind, peak in peaks.items()}
+    return {"median_s": round(seconds, 5), "runs": runs, "tflops": round(rate / 1e12, 4), **fractions}
 
 
-def transformer_step(folder: ModelFolder, shape: VideoShape, peaks: dict[str, float]) -> dict[str, Any]:
+def timed_compiled(work: Callable[[], object], flop: float, peaks: Peaks) -> dict[str, Any]:
+    """The same of compiled ``work``, or why it can't be compiled, say without a C++ compiler."""
+    try:
+        return timed(work, flop, peaks)
+    except Exception as e:  # the compiler's own errors have no common type
+        return {"failed": str(e).splitlines()[0][:200]}
+
+
+def find_peaks(dtype: str) -> Peaks:
+    """The best FLOP/s of matrix products and of 2D convolutions over growing sizes."""
+    kinds = {"matmul": (_product(n, dtype) for n in _MATRICES), "conv": (_plane(n, dtype) for n in _CONV_CHANNELS)}
+    return {kind: _best_rate(works) for kind, works in kinds.items()}
+
+
+def transformer_step(folder: ModelFolder, shape: VideoShape, peaks: Mapping[str, Peaks]) -> dict[str, Any]:
     """A guided denoising step: both prompts in one batch."""
     results: dict[str, Any] = {}
     latent = folder.card.compression.latent(shape)
@@ -70,11 +110,11 @@ def transformer_step(folder: ModelFolder, shape: VideoShape, peaks: dict[str, fl
         )
         results[f"{dtype} eager"] = timed(lambda m=model, i=inputs: m(*i), flop, peaks[dtype])
         apply_compile(model)
-        results[f"{dtype} compiled"] = timed(lambda m=model, i=inputs: m(*i), flop, peaks[dtype])
+        results[f"{dtype} compiled"] = timed_compiled(lambda m=model, i=inputs: m(*i), flop, peaks[dtype])
     return {"gflop": round(flop / 1e9, 3), "tokens": latent.num_tokens(config.patch) + text_tokens, **results}
 
 
-def vae_decode(folder: ModelFolder, shape: VideoShape, peaks: dict[str, float]) -> dict[str, Any]:
+def vae_decode(folder: ModelFolder, shape: VideoShape, peaks: Mapping[str, Peaks]) -> dict[str, Any]:
     """The decode of a whole clip: as the engine streams it, in one piece, and in one piece compiled."""
     results: dict[str, Any] = {}
     latent = folder.card.compression.latent(shape)
@@ -87,11 +127,11 @@ def vae_decode(folder: ModelFolder, shape: VideoShape, peaks: dict[str, float]) 
             results[f"{dtype} eager, streamed"] = stream
         results[f"{dtype} eager, whole"] = timed(lambda v=vae, z=z: v.decode(z), flop, peaks[dtype])
         vae.decoder.compile(dynamic=False)
-        results[f"{dtype} compiled, whole"] = timed(lambda v=vae, z=z: v.decode(z), flop, peaks[dtype])
+        results[f"{dtype} compiled, whole"] = timed_compiled(lambda v=vae, z=z: v.decode(z), flop, peaks[dtype])
     return {"gflop": round(flop / 1e9, 3), **results}
 
 
-def conv_layouts(peaks: dict[str, float]) -> dict[str, Any]:
+def conv_layouts(peaks: Mapping[str, Peaks]) -> dict[str, Any]:
     """One causal 3 x 3 x 3 convolution in the layouts that it can take, and the factorised one that replaces it."""
     results: dict[str, Any] = {}
     channels, frames, height, width = _CONV
@@ -127,13 +167,13 @@ def section(model: str) -> dict[str, Any]:
     shape = folder.card.shape(GenerationRequest(prompt="any"))
     threads = num_cores()
     with run_scope(threads):
-        peaks = {d: max(matmul_peak(CPU, d) for _ in range(3)) for d in DTYPES}
+        peaks = {dtype: find_peaks(dtype) for dtype in DTYPES}
         return {
             "isa": current_isa("cpu"),
             "threads": threads,
             "model": {"name": folder.card.name, "hash": folder.content_hash()},
             "shape": str(shape),
-            "matmul_peak_tflops": {d: round(p / 1e12, 4) for d, p in peaks.items()},
+            "peak_tflops": {d: {kind: round(p / 1e12, 4) for kind, p in of.items()} for d, of in peaks.items()},
             "chosen": asdict(measure_dtypes(threads)),
             "transformer_step": transformer_step(folder, shape, peaks),
             "vae_decode": vae_decode(folder, shape, peaks),
@@ -142,11 +182,36 @@ def section(model: str) -> dict[str, Any]:
 
 
 def section_under(model: str, variables: dict[str, str]) -> dict[str, Any]:
-    """`section` in a process with environment ``variables``, which torch reads when it starts."""
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT / 'bench'}", **variables}
+    """`section` in a process with ``variables`` of `AVX2` or none, which torch and its libraries read when they start."""
+    inherited = {name: value for name, value in os.environ.items() if name not in AVX2}
+    environment = {**inherited, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT / 'bench'}", **variables}
     command = [sys.executable, __file__, "--model", model, "--section"]
     output = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout
     return json.loads(output.splitlines()[-1])
+
+
+def _product(size: int, dtype: str) -> tuple[Callable[[], object], float]:
+    """A square matrix product, and its FLOP."""
+    a = torch.ones(size, size, dtype=getattr(torch, dtype))
+    return lambda: a @ a, 2 * size**3
+
+
+def _plane(channels: int, dtype: str) -> tuple[Callable[[], object], float]:
+    """A 3 x 3 convolution of a few channels-last pictures, and its FLOP."""
+    torch_dtype, last = getattr(torch, dtype), torch.channels_last
+    pictures = torch.ones(4, channels, 48, 48, dtype=torch_dtype).contiguous(memory_format=last)
+    kernel = torch.ones(channels, channels, 3, 3, dtype=torch_dtype).contiguous(memory_format=last)
+    return lambda: F.conv2d(pictures, kernel, padding=1), 2 * 9 * channels**2 * pictures[:, 0].numel()
+
+
+def _best_rate(works: Iterable[tuple[Callable[[], object], float]]) -> float:
+    best = 0.0
+    for work, flop in works:
+        seconds, _ = measured(work)
+        best = max(best, flop / seconds)
+        if seconds > SLOW_S:
+            break
+    return best
 
 
 def _by_frames(x: torch.Tensor, conv: nn.Conv3d) -> torch.Tensor:
@@ -162,6 +227,7 @@ def _by_frames(x: torch.Tensor, conv: nn.Conv3d) -> torch.Tensor:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="kinema-mini")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="where the result goes")
     parser.add_argument(
         "--section", action="store_true", help="print the figures under this process's vector set alone"
     )
@@ -169,7 +235,8 @@ def main() -> None:
     if arguments.section:
         print(json.dumps(section(arguments.model)))
         return
-    record("kernels", {"native": section_under(arguments.model, {}), "avx2": section_under(arguments.model, AVX2)})
+    sections = {name: section_under(arguments.model, v) for name, v in (("native", {}), ("avx2", AVX2))}
+    record("kernels", sections, folder=arguments.out)
 
 
 if __name__ == "__main__":

@@ -28,18 +28,22 @@ QUESTIONS = {
     "kinema generate --no-such-flag": ["-c", _CLI, "generate", "--no-such-flag"],
     "import torch": ["-c", "import torch"],
 }
+# what a question ends with, if not with 0: a process that failed would be a quick one
+EXIT_CODES = {"kinema generate --no-such-flag": 2}
 LIMITS_S = {"import kinema": 0.1, "kinema --help": 0.3}
 
 
-def measure(arguments: list[str]) -> tuple[list[float], list[float]]:
-    """Seconds on the clock and of the processor of each run, the warm-up left out."""
+def measure(arguments: list[str], exit_code: int) -> tuple[list[float], list[float]]:
+    """Seconds on the clock and of the processor of each run, the warm-up left out; each has to end with ``exit_code``."""
     environment = {**os.environ, "PYTHONPATH": str(Path(ROOT, "src"))}
     clock, processor = [], []
     for _ in range(WARM_UP + RUNS):
         start, used = time.perf_counter(), cpu_seconds()
-        subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, check=False)
+        done = subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, check=False)
         clock.append(time.perf_counter() - start)
         processor.append(cpu_seconds() - used)
+        if done.returncode != exit_code:
+            raise SystemExit(f"{' '.join(arguments)}: ended with {done.returncode}, not {exit_code}")
     return clock[WARM_UP:], processor[WARM_UP:]
 
 
@@ -52,7 +56,7 @@ def cpu_seconds() -> float:
 def main() -> None:
     results = {}
     for name, arguments in QUESTIONS.items():
-        clock, processor = measure(arguments)
+        clock, processor = measure(arguments, EXIT_CODES.get(name, 0))
         # the processor's seconds stay the same when other work slows the clock's
         results[name] = summary(clock) | {"cpu_median_s": round(statistics.median(processor), 5)}
         if name in LIMITS_S:

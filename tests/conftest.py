@@ -24,13 +24,20 @@ settings.load_profile("kinema")
 _JAXTYPING = re.compile(r"\b(Float|BFloat|Int|UInt|Bool|Shaped|Num|Integer|Inexact|Real|Complex)\d*\[")
 
 
+def _states_shape(function: FunctionType) -> bool:
+    """Whether an annotation names axes, itself or through an alias of its module."""
+    text = " ".join(map(str, function.__annotations__.values()))
+    aliases = [function.__globals__[word] for word in re.findall(r"\w+", text) if word in function.__globals__]
+    return any(_JAXTYPING.search(str(stated)) for stated in (text, *aliases))
+
+
 def _check(function: FunctionType) -> FunctionType:
     """``function`` with its arguments' and result's shapes and types checked, if it states any shape.
 
     jaxtyping's own import hook checks every function and dataclass, so that a wrong type never reaches the checks under test, and
     torch.compile can't trace what it inserts. This one takes only what bears shapes, and steps aside while torch compiles.
     """
-    if not _JAXTYPING.search(" ".join(map(str, function.__annotations__.values()))):
+    if not _states_shape(function):
         return function
     import torch
     from beartype import BeartypeConf, beartype

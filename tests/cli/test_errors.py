@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,9 @@ import pytest
 from kinema.cli.errors import problem_of
 from kinema.core.errors import Cancelled, StorageError, TrainingError, UnsupportedRequest
 from kinema.core.request import MAX_PROMPT_BYTES
+from kinema.media.files import AtomicFile
 from kinema.media.write import write_picture
+from kinema.world import render
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Answer, Kinema
@@ -101,7 +104,13 @@ def test_prompts(kinema: Kinema, prompt: str, rule: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "data,rule", [(b"", "is empty"), (b"\xff\xfe", "UTF-8"), (b"a" * 100_000, f"at most {MAX_PROMPT_BYTES}")]
+    "data,rule",
+    [
+        (b"", "is empty"),
+        (b"\xff\xfe", "UTF-8"),
+        (b"a" * 100_000, f"at most {MAX_PROMPT_BYTES}"),
+        ("狗".encode() * 1_000_000, f"at most {MAX_PROMPT_BYTES}"),
+    ],
 )
 def test_standard_input(kinema: Kinema, monkeypatch: pytest.MonkeyPatch, data: bytes, rule: str) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
@@ -133,6 +142,49 @@ def test_files_that_can_not_be_read(kinema: Kinema, verb: str) -> None:
         check_one_line(kinema(verb, name), "error: file: ")
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes")
+def test_a_pipe_is_refused_and_not_waited_for(kinema: Kinema) -> None:
+    os.mkfifo("pipe")
+    check_one_line(kinema("inspect", "pipe"), "error: file: 'pipe': ", "regular file")
+
+
+def test_a_path_is_the_same_text_in_json(kinema: Kinema) -> None:
+    Path("folder" * 20).mkdir()
+    (event,) = kinema("inspect", "folder" * 20, "--json").events
+    assert event["value"] == "folder" * 20
+    assert event["message"].startswith("file: '...")
+
+
+def test_places_are_tried_before_the_work(
+    kinema: Kinema, toy_model: str, fake_engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert kinema("generate", "a", "--model", toy_model, "--seed", "3", "--out", "a.mp4").code == 0
+    for out in ("b.xyz", "b.png", "no/b.mp4"):
+        check_one_line(kinema("reproduce", "a.mp4", "--model", toy_model, "--out", out), "error: ")
+    assert len(fake_engine.requests) == 1
+    monkeypatch.setattr(render, "render", lambda *_: pytest.fail("it was rendered"))
+    for verb in ("sample", "sheet"):
+        check_one_line(kinema("world", verb, "--out", "b.xyz"), "error: path: 'b.xyz': ")
+    assert [p.name for p in Path().iterdir()] == ["a.mp4"]
+
+
+@pytest.mark.usefixtures("fake_engine")
+def test_a_clip_made_again_may_go_into_a_folder(kinema: Kinema, toy_model: str) -> None:
+    line = ("generate", "a", "--model", toy_model, "--seed", "3", "--frames", "5", "--out", "a.mp4")
+    assert kinema(*line).code == 0
+    assert kinema("reproduce", "a.mp4", "--model", toy_model, "--out", "pictures/").code == 0
+    assert len(list(Path("pictures").iterdir())) == 5
+
+
+def test_a_truth_is_not_left_without_its_clip(kinema: Kinema, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_room(self: AtomicFile) -> None:
+        raise StorageError(f"{self.target}: no space left on the disk")
+
+    monkeypatch.setattr(AtomicFile, "commit", no_room)
+    check_one_line(kinema("world", "sample", "--out", "a.png", "--frames", "1", "--size", "16x16"), "no space")
+    assert list(Path().iterdir()) == []
+
+
 def test_a_clip_without_a_recipe_is_not_reproduced(kinema: Kinema) -> None:
     assert kinema("world", "sheet", "--out", "a.png", "--count", "1", "--frames", "1", "--size", "16x16").code == 0
     check_one_line(kinema("reproduce", "a.png"), "error: file: 'a.png': ", "recipe")
@@ -146,6 +198,14 @@ def test_a_clip_without_a_recipe_is_not_reproduced(kinema: Kinema) -> None:
         ({"format": 1, "model": 3}, "names no model"),
         ({"format": 99, "model": {"name": "toy"}}, "another format"),
         ({"format": 1, "model": {"name": "toy"}}, "has no request"),
+        (
+            {"format": 1, "model": {"name": "toy"}, "request": 3, "plan": {}, "frames": ""},
+            "its request must be an object",
+        ),
+        (
+            {"format": 1, "model": {"name": "toy"}, "request": {}, "plan": [], "frames": ""},
+            "its plan must be an object",
+        ),
     ],
 )
 @pytest.mark.usefixtures("fake_engine")

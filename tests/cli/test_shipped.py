@@ -10,11 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kinema.weights.folder import shipped_models
-
 SOURCES = Path(__file__).resolve().parents[2] / "src"
-
-pytestmark = pytest.mark.skipif("kinema-mini" not in shipped_models(), reason="kinema-mini is not trained yet")
 
 
 def kinema(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -57,7 +57,9 @@ def cards(draw: st.DrawFn) -> ModelCard:
         cameras=draw(lists),
         languages=draw(lists),
         cost=CostFormula(**{f.name: draw(rates) for f in fields(CostFormula)}),
-        vocabulary=draw(records),
+        vocabulary=draw(
+            st.dictionaries(names, st.dictionaries(names, st.lists(names, max_size=3), max_size=3), max_size=3)
+        ),
         has_sound=draw(st.booleans()),
         training=draw(records),
         scores=draw(records),
@@ -92,11 +94,22 @@ def test_what_is_no_card_is_named(text: str) -> None:
         ("sizes", [5]),
         ("sizes", 5),
         ("fps", 8.0),
+        ("fps", ["a"]),
+        ("sizes", [[0, 5]]),
+        ("sizes", [["64", 5]]),
+        ("max_frames", None),
+        ("default_steps", "x"),
+        ("default_seconds", "x"),
+        ("parameters", {"vae": "x"}),
+        ("vocabulary", ["puppy"]),
+        ("vocabulary", {"kind": ["puppy"]}),
+        ("vocabulary", {"kind": {"puppy": "puppy"}}),
+        ("cost", {**asdict(CARD.cost), "text": "x"}),
         ("patch", None),
     ],
 )
 def test_a_card_with_a_wrong_field_is_refused(field: str, value: Any) -> None:
-    with pytest.raises(InvalidInput, match="card"):
+    with pytest.raises(InvalidInput, match="^card: "):
         ModelCard.from_json(json.dumps({**asdict(CARD), field: value}))
 
 

@@ -22,6 +22,7 @@ from kinema.core.errors import (
     UnsupportedRequest,
     WeightsError,
     choices,
+    shown,
     storage_errors,
 )
 
@@ -92,6 +93,19 @@ def test_an_arrays_many_lines_become_one() -> None:
     assert str(InvalidInput("frames", Array(), "must be uint8")) == "frames: [[1 2] [3 4]]: must be uint8"
 
 
+@given(
+    name=st.text(st.characters(exclude_characters="\0/"), min_size=1, max_size=80), folder=st.text("ab/", max_size=99)
+)
+def test_of_a_long_path_the_name_is_shown(name: str, folder: str) -> None:
+    path = Path("/", folder, name)
+    text = shown(path)
+    assert len(text.splitlines()) == 1
+    assert len(text) <= 60
+    text.encode("utf-8")
+    assert text.endswith(repr(str(path))[-50:])
+    assert text == repr(str(path)) or text.startswith(("'...", '"...'))
+
+
 def test_choices() -> None:
     assert choices(["a", 5]) == "one of a, 5"
 
@@ -101,6 +115,7 @@ def test_choices() -> None:
     [
         (errno.ENOSPC, "no space left"),
         (errno.EDQUOT, "no space left"),
+        (errno.EFBIG, "grew past the file size"),
         (errno.EROFS, "not writable"),
         (errno.EACCES, "not writable"),
         (errno.EPERM, "not writable"),

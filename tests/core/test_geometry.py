@@ -104,6 +104,8 @@ def test_every_frame_lies_in_one_latent_frame(compression: Compression, latent_f
     assert held == list(range(1 + (latent_frames - 1) * compression.time))
     for i in range(latent_frames):
         assert all(compression.latent_frame_of(f) == i for f in compression.frames_of_latent(i))
+    shown = compression.shown_frames(latent_frames)
+    assert shown == [0, *range(compression.time, held[-1] + 1, compression.time)]
 
 
 @given(sizes=st.lists(st.tuples(sides, sides), min_size=1, max_size=6), aspect=st.floats(0.05, 20))

@@ -102,3 +102,8 @@ def test_derived_seeds_are_fixed() -> None:
     # a golden value: another one would make every training run another run
     assert derive_seed(0, "noise", 3) == 8565076534631067937
     assert torch.rand((), generator=generator(5)) == torch.rand((), generator=generator(5))
+
+
+def test_neighbouring_seeds_differ_in_what_torch_reads_of_them() -> None:
+    low = {derive_seed(0, "sample", step, i) & 0xFFFFFFFF for step in range(100) for i in range(50)}
+    assert len(low) >= 4999  # by chance two of 5000 are equal once in 300 such sets

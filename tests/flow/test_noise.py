@@ -58,7 +58,7 @@ def test_dtype_rounds_the_same_numbers() -> None:
     assert torch.equal(noise(SHAPE, seeds=[6], dtype=torch.bfloat16), noise(SHAPE, seeds=[6]).bfloat16())
 
 
-@pytest.mark.parametrize("seed", [-1, 1.5, True, "7"])
+@pytest.mark.parametrize("seed", [-1, 2**64, 1.5, True, "7"])
 def test_a_bad_seed_is_named(seed: object) -> None:
     with pytest.raises(InvalidInput, match="seed.*whole number"):
         generator(seed)  # pyright: ignore[reportArgumentType]

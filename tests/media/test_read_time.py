@@ -153,7 +153,7 @@ def test_stretches_that_are_none(constant: Path, options: dict, field: str) -> N
 
 
 def test_past_the_end_names_the_length(constant: Path) -> None:
-    with pytest.raises(MediaError, match=r"start_s: 7: is past the last frame of .*constant.mp4 \(3 s long\)"):
+    with pytest.raises(MediaError, match=r"start_s: 7: is past the last frame of .*constant.mp4' \(3 s long\)"):
         read_video(constant, start_s=7)
 
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from kinema.core.errors import Cancelled, TrainingError
 from kinema.core.progress import CancelToken, Progress
+from kinema.core.stopping import stops_on_signals
 from kinema.data.load.loader import Batch, Loader
 from kinema.data.load.shards import ShardSet
 from kinema.training import checkpoints
@@ -21,7 +22,6 @@ from kinema.training.budget import Budget
 from kinema.training.checkpoints import BEST, Checkpoint, latest, load
 from kinema.training.logs import read_metrics
 from kinema.training.loop import Loop, LoopRecipe, averaged
-from kinema.training.stopping import stops_on_signals
 from tests.training.toys import LOOP
 
 
@@ -70,14 +70,6 @@ def test_a_signal_ends_the_step_and_keeps_it(shards: ShardSet, tmp_path: Path, n
     assert load(point).step == 4
     assert run(LineTask(shards), tmp_path) == 6
     assert [r["step"] for r in read_metrics(tmp_path / "metrics.jsonl", "train")] == [2, 4, 6]
-
-
-def test_a_second_ctrl_c_does_not_wait() -> None:
-    with stops_on_signals(CancelToken()) as cancel:
-        os.kill(os.getpid(), signal.SIGINT)
-        assert cancel.is_cancelled
-        with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGINT)
 
 
 def test_steps_that_are_not_finite_are_skipped(shards: ShardSet, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The whole story at toy size: frames, autoencoder, latents, two stages, a model folder; resumable and left alone when done."""
+"""The whole story at toy size: from frames to a model folder; resumable, and left alone when done."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.nn.functional import avg_pool2d
 
 from kinema.core.errors import Cancelled, InvalidInput, TrainingError
 from kinema.core.geometry import VideoShape
@@ -21,9 +22,13 @@ from kinema.training.mini import PHASES, Work, run_phase
 from kinema.training.prepare import SceneRange
 from kinema.training.preview import SheetRecipe
 from kinema.training.recipes import MINI_TRANSFORMER_RECIPE, MINI_VAE_RECIPE, MiniRecipe, StageRecipe
+from kinema.training.vae_folder import load_vae, save_vae
+from kinema.training.vae_losses import to_model
 from kinema.weights.build import load_component
-from kinema.weights.folder import open_model
-from tests.training.toys import TRANSFORMER, VAE
+from kinema.weights.folder import ModelFolder, open_model
+from kinema.weights.preview import KEY as LATENT_RGB
+from kinema.weights.preview import latent_rgb
+from tests.training.toys import TEXT, TRANSFORMER, VAE, StopAt
 
 SMALL = VideoShape(frames=5, height_px=16, width_px=24, fps=8.0)
 LARGE = VideoShape(frames=5, height_px=24, width_px=32, fps=8.0)
@@ -42,7 +47,9 @@ def toy() -> MiniRecipe:
         vae_frames=scenes(SMALL, 3),
         vae_validation=scenes(SMALL, 2, "validation"),
         vae=replace(VAE, loop=replace(VAE.loop, budget=Budget(steps=2))),
+        decoder=replace(VAE.loop, budget=Budget(steps=4)),
         latents=LatentRecipe(num_captions=2, batch=3),
+        text=replace(TEXT, loop=replace(TEXT.loop, budget=Budget(steps=3))),
         stages=(first, second),
         sheet=SheetRecipe(clips=1, continued=1, steps=2),
         export=ExportRecipe(name="toy", seconds=0.5),
@@ -67,9 +74,9 @@ def test_the_whole_story(tmp_path: Path) -> None:
         "2-validation": 4,
         "2-pictures": 4,
     }
-    vae = load_component(model, "vae", dtype=torch.float32)
-    assert isinstance(vae, VideoAutoencoder)
-    assert vae.config.latent_std is not None
+    assert card.training["phases"]["decoder"]["steps"] == 4
+    check_decoder(tmp_path, model)
+    check_preview(card.training[LATENT_RGB], work)
     trained = mini.trained_weights(tmp_path / "transformer-2")["transformer"]
     loaded = load_component(model, "transformer", dtype=torch.float32).state_dict()
     assert all(torch.equal(loaded[k], v.bfloat16().float()) for k, v in trained.items())
@@ -83,9 +90,66 @@ def test_the_whole_story(tmp_path: Path) -> None:
     assert before == {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*.safetensors")}
 
 
+def check_decoder(out: Path, model: ModelFolder) -> None:
+    """The exported autoencoder is the first one with another decoder, for the same latents."""
+    first, tuned = load_vae(out / "vae" / "model"), load_vae(out / "decoder" / "model")
+    exported = load_component(model, "vae", dtype=torch.float32)
+    assert isinstance(exported, VideoAutoencoder)
+    assert exported.config == tuned.config == first.config
+    assert exported.config.latent_std is not None
+    before, after, shipped = (v.state_dict() for v in (first, tuned, exported))
+    assert all(torch.equal(shipped[k], v.bfloat16().float()) for k, v in after.items())
+    changed = {k.split(".")[0] for k, v in before.items() if not torch.equal(v, after[k])}
+    assert changed == {"decoder", "post_quant_conv"}
+
+
+def check_preview(rows: list[list[float]], work: Work) -> None:
+    """The map turns latents into about what their clips look like from afar."""
+    vae, frames = load_vae(work.decoder), work.shards("frames", "validation")
+    clips = to_model(frames.read(next(iter(frames.buckets)), range(2))[0]["frames"])
+    shown = latent_rgb(vae.normalise(vae.encode(clips)[0]), rows)
+    assert shown.shape == (2, 3, 4, 6, 3)
+    expected = avg_pool2d(clips[:, :, 0], 4)
+    error = to_model(shown)[:, :, 0] - expected
+    assert error.square().mean() < 0.5 * expected.var()
+
+
+@pytest.mark.parametrize("name", ["vae", "decoder"])
+def test_a_stopped_training_goes_on(tmp_path: Path, name: str) -> None:
+    """With the same result as one that was not stopped."""
+    toys = toy()
+    toys = replace(toys, stages=toys.stages[:1], vae=replace(toys.vae, loop=toys.decoder))
+    for folder, stop in (("whole", None), ("stopped", StopAt(2))):
+        work = Work(out=tmp_path / folder, recipe=toys)
+        for phase in PHASES:
+            if phase == name and stop is not None:
+                with pytest.raises(Cancelled):
+                    run_phase(phase, replace(work, observer=stop, cancel=stop.token))
+                assert not (work.out / f"{phase}.done.json").exists()
+            facts = run_phase(phase, work)
+            if phase == name:
+                assert facts["steps"] == 4
+                break
+    one, other = (load_vae(tmp_path / folder / name / "model").state_dict() for folder in ("whole", "stopped"))
+    assert all(torch.equal(v, other[k]) for k, v in one.items())
+
+
+def test_a_decoder_of_another_autoencoder_is_refused(tmp_path: Path) -> None:
+    work = Work(out=tmp_path, recipe=toy())
+    for phase in ("frames", "vae", "latents", "decoder"):
+        run_phase(phase, work)
+    (tmp_path / "decoder.done.json").unlink()
+    first = load_vae(work.vae)
+    first.config = replace(first.config, latent_mean=(0.25,) * 5)
+    save_vae(first, work.vae)
+    with pytest.raises(TrainingError, match="latent_mean"):
+        run_phase("decoder", work)
+
+
 def test_phases_need_the_ones_before(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="run phase frames first"):
-        run_phase("vae", Work(out=tmp_path, recipe=toy()))
+    for phase, needed in (("vae", "frames"), ("decoder", "latents"), ("transformer", "latents"), ("export", "frames")):
+        with pytest.raises(TrainingError, match=f"run phase {needed} first"):
+            run_phase(phase, Work(out=tmp_path, recipe=toy()))
 
 
 def test_a_stopped_phase_goes_on(tmp_path: Path) -> None:
@@ -108,11 +172,25 @@ def test_a_stopped_phase_goes_on(tmp_path: Path) -> None:
 def test_budget_sizes_the_run() -> None:
     hour, day = MiniRecipe().within(60), MiniRecipe().within(1440)
     assert day.stages[0].train.count == 24 * hour.stages[0].train.count
-    minutes = [r.loop.budget.minutes for r in (hour.vae, hour.stages[0].transformer, hour.stages[1].transformer)]
-    assert sum(m for m in minutes if m) < 60
+    loops = [hour.vae.loop, hour.decoder, *(stage.transformer.loop for stage in hour.stages)]
+    minutes = [loop.budget.minutes for loop in loops]
+    assert sum(m for m in minutes if m) == pytest.approx(48)
+    assert hour.decoder.budget.minutes == pytest.approx(6)
     for wrong in (0.0, -1.0, float("nan"), float("inf")):
         with pytest.raises(InvalidInput, match="budget"):
             MiniRecipe().within(wrong)
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_a_phase_alone_gets_all_of_the_minutes(phase: str) -> None:
+    recipe = MiniRecipe().for_phase(phase, 30)
+    given = {
+        "vae": recipe.vae.loop.budget.minutes or 0,
+        "decoder": recipe.decoder.budget.minutes or 0,
+        "transformer": sum(s.transformer.loop.budget.minutes or 0 for s in recipe.stages),
+    }
+    for name, minutes in given.items():
+        assert (minutes == pytest.approx(30)) == (name == phase)
 
 
 def test_shipped_recipes_fit_together() -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from kinema.core.geometry import Compression, VideoShape
+from kinema.core.errors import TrainingError
+from kinema.core.geometry import VideoShape
 from kinema.models.autoencoders.video import VideoAutoencoder
 from kinema.training import prepare
-from kinema.training.latents import LatentRecipe, prepare_latents, shown_frames
-from kinema.training.prepare import SceneRange, prepare_frames, world_hash
+from kinema.training.latents import LatentRecipe, prepare_latents
+from kinema.training.prepare import SceneRange, prepare_frames, run_jobs, world_hash
 from kinema.training.vae_folder import save_vae
 from kinema.training.vae_losses import to_model
 from kinema.world.scene import Scene
@@ -60,6 +63,9 @@ def test_comments_and_docstrings_change_no_key(tmp_path: Path, monkeypatch: pyte
         (package / "a.py").write_text(text)
         hashes.append(world_hash())
     assert hashes[0] == hashes[1] != hashes[2]
+    (package / "deeper").mkdir()
+    (package / "deeper" / "b.py").write_text("x = 3")
+    assert world_hash() not in hashes
 
 
 @pytest.fixture
@@ -108,5 +114,34 @@ def test_latents_are_keyed_by_the_autoencoder_too(tmp_path: Path, vae: Path) -> 
     assert len({one.path, two.path, three.path}) == 3
 
 
-def test_a_latent_frame_is_told_its_last_pixel_frame() -> None:
-    assert shown_frames(Compression(time=4, space=8, channels=5), 4) == [0, 4, 8, 12]
+def test_an_autoencoder_that_was_trained_again_in_its_folder_is_read_again(tmp_path: Path, vae: Path) -> None:
+    scenes, recipe = replace(SCENES, count=1), LatentRecipe(num_captions=1)
+    before = prepare_latents(tmp_path, scenes, vae=vae, recipe=recipe)
+    other = VideoAutoencoder(replace(VAE.config, latent_mean=(0.5,) * 5, latent_std=(2.0,) * 5))
+    other.init_weights(torch.Generator().manual_seed(2))
+    save_vae(other, vae)
+    after = prepare_latents(tmp_path, scenes, vae=vae, recipe=recipe)
+    one, two = (s.read(SCENES.bucket, [0])[0]["latents"] for s in (before, after))
+    assert not torch.allclose(one, two, atol=0.1)
+
+
+def interrupted(path: Path) -> None:
+    """What a worker goes through when Ctrl-C is pressed at the terminal."""
+    os.kill(os.getpid(), signal.SIGINT)
+    path.touch()
+
+
+def killed(path: Path) -> None:
+    """What a worker goes through when memory runs out."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_workers_end_their_jobs_when_ctrl_c_comes(tmp_path: Path) -> None:
+    jobs = [tmp_path / str(i) for i in range(2)]
+    run_jobs(interrupted, jobs, workers=2)
+    assert all(path.exists() for path in jobs)
+
+
+def test_a_worker_that_dies_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="one of the 2 processes that prepare data died"):
+        run_jobs(killed, [tmp_path / "a"], workers=2)

@@ -97,6 +97,15 @@ def test_a_new_run_starts_from_given_weights(make_frames: Callable[..., ShardSet
     assert all(torch.equal(v, start[k]) for k, v in task.model.state_dict().items())
 
 
+def test_validation_takes_as_many_clips_as_the_recipe_says(make_frames: Callable[..., ShardSet]) -> None:
+    train, validation = make_frames(6), make_frames(7, seed=1)
+    task = VaeTask(replace(RECIPE, batch=2, validation_clips=3), train, validation=validation)
+    seen: list[int] = []
+    task.model.decoder.register_forward_hook(lambda _module, args, _out: seen.append(len(args[0])))
+    task.validate(0)
+    assert seen == [2, 1]
+
+
 def test_crops_are_what_is_learned_from(make_frames: Callable[..., ShardSet]) -> None:
     train, validation = make_frames(6), make_frames(3, seed=1)
     task = VaeTask(replace(RECIPE, crop_px=8, crop_frames=3), train, validation=validation)

@@ -16,6 +16,7 @@ from kinema.training.budget import Budget, LearningRate
 from kinema.training.conditions import ConditionRecipe
 from kinema.training.loop import LoopRecipe
 from kinema.training.optim import OptimRecipe
+from kinema.training.text import TextRecipe
 from kinema.training.transformer import TransformerRecipe
 from kinema.training.vae import VaeRecipe
 
@@ -40,6 +41,8 @@ TRANSFORMER = TransformerRecipe(
     loop=LOOP, batch_tokens=4 * 21, dtype="float32", compile=False, validation_samples=4, validation_bins=3,
     conditions=ConditionRecipe(known=0.5, uneven=0.5),
 )  # fmt: skip
+
+TEXT = TextRecipe(config=TRANSFORMER.text, loop=LOOP, batch=4, dtype="float32", validation_texts=8)
 
 
 def all_tensors(path: Path) -> Mapping[str, Tensor]:

@@ -9,12 +9,13 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from kinema.core.card import ModelCard
 from kinema.core.errors import InvalidInput, StorageError
 from kinema.core.geometry import VideoShape
 from kinema.core.progress import CancelToken, Observer, Progress, ignore_progress
+from kinema.core.protocols import C, Clip, GenerationEngine
 from kinema.core.request import MAX_SEED, GenerationRequest
 from kinema.prompt.vocabulary import words_unknown
 from kinema.weights.folder import open_model
@@ -25,36 +26,6 @@ if TYPE_CHECKING:
 MAX_COUNT = 10_000
 _MAX_FRESH_SEED = 2**31
 _MAX_SLUG = 40
-
-
-class FinishedClip(Protocol):
-    """What is written: ``frames`` uint8 RGB (t h w 3), and the recipe. Read-only, so that a frozen clip is one too."""
-
-    @property
-    def frames(self) -> Any:
-        """The pixels."""
-        ...
-
-    @property
-    def shape(self) -> VideoShape:
-        """Their shape."""
-        ...
-
-    @property
-    def recipe(self) -> Mapping[str, Any]:
-        """Everything that is needed to make it again."""
-        ...
-
-
-C = TypeVar("C", bound=FinishedClip, covariant=True)
-
-
-class Maker(Protocol[C]):
-    """The part of an engine that makes a clip."""
-
-    def generate(self, request: GenerationRequest, *, observer: Observer, cancel: CancelToken | None) -> C:
-        """The clip of ``request``. Raises: KinemaError."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +99,7 @@ def place_order(
 
 def fill_order(
     order: Order,
-    engine: Maker[FinishedClip],
+    engine: GenerationEngine[Clip],
     *,
     quality: str | None = None,
     observer: Observer = ignore_progress,
@@ -158,7 +129,7 @@ def generate_to(
     path: str | os.PathLike[str],
     request: GenerationRequest,
     *,
-    engine: Maker[C],
+    engine: GenerationEngine[C],
     quality: str | None = None,
     observer: Observer = ignore_progress,
     cancel: CancelToken | None = None,
@@ -184,8 +155,10 @@ def generate_to(
 
 def refuse_existing(path: Path) -> None:
     """Raises: InvalidInput if ``path`` is there already, StorageError if its folder isn't."""
-    if path.is_file() or (path.is_dir() and any(path.iterdir())):
-        raise InvalidInput("out", str(path), "exists already; --force replaces it, --out names another")
+    if path.is_file():
+        raise InvalidInput("out", path, "exists already; --force replaces it, --out names another")
+    if path.is_dir() and any(path.iterdir()):
+        raise InvalidInput("out", path, "exists already and isn't empty; --out names another")
     if not path.parent.is_dir():
         raise StorageError(f"{path.parent}: the folder does not exist; make it or choose another")
 

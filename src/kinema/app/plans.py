@@ -3,26 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any, Protocol
+from typing import Any
 
 from kinema.app.clips import Order
-from kinema.core.plan import Estimate, RunPlan
-from kinema.core.request import GenerationRequest
+from kinema.core.protocols import Clip, GenerationEngine
 
 
-class Planner(Protocol):
-    """The part of an engine that plans."""
-
-    def plan(self, request: GenerationRequest) -> RunPlan:
-        """How ``request`` would be run here."""
-        ...
-
-    def estimate(self, request: GenerationRequest, *, plan: RunPlan | None = None) -> Estimate:
-        """What ``request`` would cost."""
-        ...
-
-
-def plan_of(order: Order, engine: Planner) -> dict[str, Any]:
+def plan_of(order: Order, engine: GenerationEngine[Clip]) -> dict[str, Any]:
     """The plan and cost of one clip of ``order``, JSON-ready, and the clips' files and seeds."""
     request = order.requests[0]
     plan = engine.plan(request)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from kinema.app.local import engine_for
 from kinema.core.errors import InvalidInput
 from kinema.core.progress import CancelToken, Observer, ignore_progress
 from kinema.media.recipe import read_recipe
+from kinema.weights.folder import open_model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +23,7 @@ class Job:
     path: Path
     recipe: Mapping[str, Any]
     model: str
-    out: Path | None
+    out: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,22 +61,26 @@ def read_job(file: str, *, model: str | None = None, out: str | None = None, ove
     facts = recipe.get("model")
     if not isinstance(facts, Mapping) or not isinstance(facts.get("name"), str):
         raise InvalidInput("file", file, "carries a recipe that names no model")
-    target = None if out is None else Path(out)
-    if target is not None and not overwrite:
-        refuse_existing(target)
-    return Job(path=Path(file), recipe=recipe, model=model or facts["name"], out=target)
+    if out is not None and not overwrite:
+        refuse_existing(Path(out))
+    return Job(path=Path(file), recipe=recipe, model=model or facts["name"], out=out)
 
 
 def run_job(job: Job, *, observer: Observer = ignore_progress, cancel: CancelToken | None = None) -> Outcome:
     """Whether the clip came out the same. Raises: WeightsError for other weights, InvalidInput, Cancelled."""
+    from kinema.engine.recipe import read_request_and_plan
     from kinema.engine.reproduce import reproduce
-    from kinema.media.quality import DEFAULT_QUALITY
-    from kinema.media.write import write_video
+    from kinema.media.write import VideoWriter
 
-    made = reproduce(job.recipe, engine=engine_for(job.model), observer=observer, cancel=cancel)
-    if job.out is not None:
-        fps = made.clip.shape.fps
-        write_video(job.out, made.clip.frames, fps=fps, quality=DEFAULT_QUALITY, recipe=made.clip.recipe)
+    with ExitStack() as stack:
+        writer = None
+        if job.out is not None:  # the place is tried before the clip is made
+            shape = open_model(job.model).card.check(read_request_and_plan(job.recipe)[0])
+            writer = stack.enter_context(VideoWriter(job.out, fps=shape.fps, num_frames=shape.frames))
+        made = reproduce(job.recipe, engine=engine_for(job.model), observer=observer, cancel=cancel)
+        if writer is not None:
+            writer.recipe = made.clip.recipe
+            writer.write(made.clip.frames)
     return Outcome(
         path=job.path,
         is_same=made.is_same,

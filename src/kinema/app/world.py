@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,7 @@ def write_sample(seed: int, out: str, *, split: str, shape: VideoShape, overwrit
     """The scene of ``seed``, written to ``out``, and its truth as JSON beside it. Raises: InvalidInput, StorageError."""
     from kinema.app.clips import refuse_existing
     from kinema.data.load.shards import write_atomically
-    from kinema.media.write import write_video
+    from kinema.media.write import VideoWriter
     from kinema.world.render import render
     from kinema.world.truth import truth
 
@@ -54,12 +55,17 @@ def write_sample(seed: int, out: str, *, split: str, shape: VideoShape, overwrit
         raise InvalidInput("out", out, "must name a video or picture; the truth is written beside it as .json")
     for target in () if overwrite else (path, truth_path):
         refuse_existing(target)
-    (rendered,) = render([scene], shape)
-    assert rendered.frames is not None, "rgb is among the default outputs"
     facts = {"seed": seed, "split": split, **truth(scene, shape)}
     recipe = {"world": {"seed": seed, "split": split, "scene": scene.to_dict()}}
-    write_video(path, rendered.frames.numpy(), fps=shape.fps, recipe=recipe)
-    write_atomically(truth_path, (json.dumps(facts, ensure_ascii=False, indent=1) + "\n").encode())
+    with ExitStack() as undo:
+        with VideoWriter(out, fps=shape.fps, num_frames=shape.frames) as writer:
+            writer.recipe = recipe
+            (rendered,) = render([scene], shape)
+            assert rendered.frames is not None, "rgb is among the default outputs"
+            writer.write(rendered.frames.numpy())
+            write_atomically(truth_path, (json.dumps(facts, ensure_ascii=False, indent=1) + "\n").encode())
+            undo.callback(truth_path.unlink)  # no truth without its clip
+        undo.pop_all()
     captions = {name: caption(scene, language=name, seed=seed) for name in ("en", "zh")}
     return WorldClip(path=path, truth_path=truth_path, scene=scene, shape=shape, captions=captions)
 
@@ -79,7 +85,7 @@ def write_sheet(
     Raises: InvalidInput, StorageError, Cancelled.
     """
     from kinema.app.clips import refuse_existing
-    from kinema.media.write import write_picture
+    from kinema.media.write import VideoWriter
     from kinema.world.render import render
     from kinema.world.sheet import contact_sheet
 
@@ -88,12 +94,13 @@ def write_sheet(
     if not overwrite:
         refuse_existing(Path(out))
     clips, captions = [], []
-    for done, seed in enumerate(seeds):
-        if cancel is not None:
-            cancel.check("render")
-        scene = sample(seed, split=split)
-        clips.append(render([scene], shape)[0].frames)
-        captions.append(caption(scene, language="en", seed=seed))
-        observer(Progress(phase="render", step=done + 1, steps=len(seeds)))
-    write_picture(Path(out), contact_sheet(clips).numpy())
+    with VideoWriter(out, fps=1, num_frames=1) as writer:  # the place is tried before anything is rendered
+        for done, seed in enumerate(seeds):
+            if cancel is not None:
+                cancel.check("render")
+            scene = sample(seed, split=split)
+            clips.append(render([scene], shape)[0].frames)
+            captions.append(caption(scene, language="en", seed=seed))
+            observer(Progress(phase="render", step=done + 1, steps=len(seeds)))
+        writer.write(contact_sheet(clips).numpy())
     return captions

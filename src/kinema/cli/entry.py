@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from kinema.cli.interrupts import ignore_interrupts, remember_interrupts
-
-INTERRUPTED = 130
+from kinema.cli.interrupts import INTERRUPTED, ignore_interrupts, remember_interrupts
 
 
 def main() -> int:

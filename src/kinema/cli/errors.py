@@ -10,10 +10,9 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
-from kinema.cli.interrupts import was_interrupted
+from kinema.cli.interrupts import INTERRUPTED, was_interrupted
 from kinema.core.errors import InvalidInput, KinemaError
 
-INTERRUPTED = 130
 # module -> the extra that brings it
 _EXTRAS = {
     "transformers": "text",
@@ -47,7 +46,7 @@ def problem_of(error: BaseException) -> Problem:
     if isinstance(error, KeyboardInterrupt) or (was_interrupted() and not isinstance(error, KinemaError)):
         return Problem(exit_code=INTERRUPTED, message="interrupted")
     if isinstance(error, InvalidInput):
-        value = error.value if isinstance(error.value, str) else repr(error.value)
+        value = str(error.value) if isinstance(error.value, (str, os.PathLike)) else repr(error.value)
         return Problem(exit_code=error.exit_code, message=str(error), field=error.field, value=value, rule=error.rule)
     if isinstance(error, KinemaError):
         return Problem(exit_code=error.exit_code, message=str(error))

@@ -8,6 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from kinema.cli.report import make_reporter
+from kinema.core.progress import CancelToken
+from kinema.core.stopping import stops_on_signals
 
 FileArgument = Annotated[str, typer.Argument(metavar="FILE", help="A video or picture.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout.")]
@@ -35,8 +37,6 @@ def reproduce(
 ) -> None:
     """Make a clip again from the recipe inside FILE, and say whether every pixel is the same (exit code 0) or not (1)."""
     from kinema.app import reproduce as again
-    from kinema.core.progress import CancelToken
-    from kinema.training.stopping import stops_on_signals
 
     job = again.read_job(file, model=model, out=out, overwrite=force)
     with make_reporter(as_json=as_json) as reporter, stops_on_signals(CancelToken()) as cancel:

@@ -13,12 +13,13 @@ from kinema.cli.report import make_reporter
 from kinema.core.errors import InvalidInput
 from kinema.core.media_ref import Keyframe
 from kinema.core.progress import CancelToken
-from kinema.core.request import GenerationRequest
+from kinema.core.request import MAX_PROMPT_BYTES, GenerationRequest
+from kinema.core.stopping import stops_on_signals
 
 if TYPE_CHECKING:
     from kinema.app.clips import Order
 
-# what a request will refuse is read far enough to say how long it is
+# far more than a prompt may have, so that most of what is too long is told its length
 _MAX_STDIN_BYTES = 1 << 20
 
 
@@ -50,7 +51,6 @@ def generate(  # noqa: PLR0913
     An existing file is never replaced without --force. Ctrl-C stops at the next step and leaves no half-written file.
     """
     from kinema.app import clips, local, plans
-    from kinema.training.stopping import stops_on_signals
 
     request = GenerationRequest(
         prompt=local.normalise_prompt(_read_prompt(prompt)),
@@ -88,7 +88,10 @@ def generate(  # noqa: PLR0913
 def _read_prompt(prompt: str) -> str:
     if prompt != "-":
         return prompt
-    data = sys.stdin.buffer.read(_MAX_STDIN_BYTES)
+    data = sys.stdin.buffer.read(_MAX_STDIN_BYTES + 1)
+    if len(data) > _MAX_STDIN_BYTES:
+        rule = f"is longer than {_MAX_STDIN_BYTES} bytes; at most {MAX_PROMPT_BYTES} are read"
+        raise InvalidInput("prompt", "standard input", rule)
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as e:

@@ -6,6 +6,9 @@ import signal
 import threading
 from types import FrameType
 
+# the exit code of shells for a process that Ctrl-C ended
+INTERRUPTED = 130
+
 
 class _Interrupt:
     """Whether Ctrl-C was pressed in this process."""

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from kinema.cli import doctor, errors, files, generate, models, train, world
+from kinema.cli.interrupts import INTERRUPTED
 from kinema.core.version import VERSION
 
 VERBS: dict[str, Callable[..., object]] = {
@@ -36,7 +37,7 @@ def run(arguments: Sequence[str]) -> int:
     try:
         code = _app()(args=list(arguments), prog_name="kinema", standalone_mode=False)
         sys.stdout.flush()
-        if code == errors.INTERRUPTED:  # what typer makes of a KeyboardInterrupt
+        if code == INTERRUPTED:  # what typer makes of a KeyboardInterrupt
             raise KeyboardInterrupt
         return code if isinstance(code, int) else 0
     except BrokenPipeError:  # the reader of our output left, as `head` does

@@ -8,6 +8,8 @@ import typer
 
 from kinema.cli.files import JsonOption
 from kinema.cli.report import make_reporter
+from kinema.core.progress import CancelToken
+from kinema.core.stopping import stops_on_signals
 
 
 def mini(
@@ -24,8 +26,6 @@ def mini(
     Ctrl-C and SIGTERM stop after the step at hand, with a checkpoint; the same command goes on from there.
     """
     from kinema.app import train
-    from kinema.core.progress import CancelToken
-    from kinema.training.stopping import stops_on_signals
 
     with make_reporter(as_json=as_json) as reporter, stops_on_signals(CancelToken()) as cancel:
         model, facts = train.train_mini(

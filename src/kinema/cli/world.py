@@ -8,6 +8,8 @@ import typer
 
 from kinema.cli.files import JsonOption
 from kinema.cli.report import make_reporter
+from kinema.core.progress import CancelToken
+from kinema.core.stopping import stops_on_signals
 
 SplitOption = Annotated[str, typer.Option(metavar="NAME", help="train, validation or test.")]
 FramesOption = Annotated[int, typer.Option(help="Frames of a clip.")]
@@ -51,8 +53,6 @@ def sheet(  # noqa: PLR0913
 ) -> None:
     """Render a contact sheet: a row a scene, frames side by side."""
     from kinema.app import world
-    from kinema.core.progress import CancelToken
-    from kinema.training.stopping import stops_on_signals
 
     shape = world.world_shape(size=size, frames=frames, fps=fps)
     with make_reporter(as_json=as_json) as reporter, stops_on_signals(CancelToken()) as cancel:

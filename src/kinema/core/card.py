@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from kinema.core.checks import check_number, check_whole
 from kinema.core.errors import InvalidInput, UnsupportedRequest, choices
 from kinema.core.geometry import Compression, VideoShape, nearest_size, parse_aspect, parse_size
 from kinema.core.request import GenerationRequest
@@ -29,6 +30,10 @@ class CostFormula:
     text: float
     activation_bytes_per_token: float
     activation_bytes_per_pixel: float
+
+    def __post_init__(self) -> None:
+        for f in fields(self):
+            check_number(f.name, getattr(self, f.name), least=0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +71,23 @@ class ModelCard:
         for name in ("sizes", "fps"):
             if not getattr(self, name):
                 raise InvalidInput(name, getattr(self, name), "must name at least one that the model can do")
+        for name, least in (("weights_bytes", 0), ("text_tokens", 0), ("max_frames", 1), ("default_steps", 1)):
+            check_whole(name, getattr(self, name), least=least)
+        for name, values in (
+            ("sizes", sum(self.sizes, ())),
+            ("patch", self.patch),
+            ("parameters", self.parameters.values()),
+        ):
+            for value in values:
+                check_whole(name, value, least=0 if name == "parameters" else 1)
+        for fps in self.fps:
+            check_number("fps", fps, above=0)
+        for name in ("default_seconds", "default_guidance"):
+            check_number(name, getattr(self, name), least=0)
+        if not _is_vocabulary(self.vocabulary):
+            raise InvalidInput(
+                "vocabulary", self.vocabulary, "must map attributes to values, and these to lists of words"
+            )
 
     def shape(self, request: GenerationRequest) -> VideoShape:
         """The clip that ``request`` asks this model for, its defaults filled in.
@@ -146,15 +168,19 @@ class ModelCard:
         """The card that `to_json` described. Raises: InvalidInput."""
         try:
             data = json.loads(text)
+            if not isinstance(data, dict):
+                raise TypeError("it must be a JSON object")
             unknown = set(data) - {f.name for f in fields(cls)}
             if unknown:
-                raise InvalidInput(field_name, sorted(unknown), "unknown fields of a model card")
+                raise InvalidInput("fields", sorted(unknown), "are unknown in a model card")
             data["compression"] = Compression(**data["compression"])
             data["cost"] = CostFormula(**data["cost"])
-            data["sizes"] = tuple((int(w), int(h)) for w, h in data["sizes"])
+            data["sizes"] = tuple((w, h) for w, h in data["sizes"])
             for name in ("patch", "fps", "conditions", "cameras", "languages"):
                 data[name] = tuple(data[name])
             return cls(**data)
+        except InvalidInput as e:
+            raise InvalidInput(f"{field_name}: {e.field}", e.value, e.rule) from e
         except (TypeError, ValueError, KeyError, AttributeError) as e:
             raise InvalidInput(field_name, text[:40], f"is not a model card: {e}") from e
 
@@ -167,3 +193,9 @@ class ModelCard:
             raise InvalidInput("model", path.parent, f"has no readable {path.name}: {e.strerror}") from e
         except UnicodeDecodeError as e:
             raise InvalidInput("model", path.parent, f"has no readable {path.name}: it is not UTF-8 text") from e
+
+
+def _is_vocabulary(value: object) -> bool:
+    attributes = value.values() if isinstance(value, Mapping) else [None]
+    lists = [words for a in attributes for words in (a.values() if isinstance(a, Mapping) else [None])]
+    return all(isinstance(words, (list, tuple)) and all(isinstance(w, str) for w in words) for words in lists)

@@ -15,8 +15,11 @@ Standard library only.
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+
+_SHOWN = 60
 
 
 class KinemaError(Exception):
@@ -30,7 +33,7 @@ class InvalidInput(KinemaError):
 
     Args:
         field: the name the caller used (``"seconds"``, ``"--size"``, a path's role).
-        value: what was given; shortened in the message.
+        value: what was given; the message shows it shortened (see `shown`).
         rule: what is wrong, and what would work.
     """
 
@@ -38,7 +41,7 @@ class InvalidInput(KinemaError):
 
     def __init__(self, field: str, value: object, rule: str) -> None:
         self.field, self.value, self.rule = field, value, rule
-        super().__init__(f"{field}: {_short(value)}: {rule}")
+        super().__init__(f"{field}: {shown(value)}: {rule}")
 
     def __reduce__(self) -> tuple[type, tuple[str, object, str]]:
         return type(self), (self.field, self.value, self.rule)
@@ -80,6 +83,16 @@ def choices(names: Iterable[object]) -> str:
     return "one of " + ", ".join(str(n) for n in names)
 
 
+def shown(value: object) -> str:
+    """``value`` as an error shows it: one short line; of a long path the end, where the name stands, of all else the beginning."""
+    if isinstance(value, os.PathLike):
+        text = repr(os.fspath(value))
+        return text if len(text) <= _SHOWN else f"{text[0]}...{text[4 - _SHOWN :]}"
+    # whatever the value: an array's or a dict's own text may have several lines
+    text = repr(value) if isinstance(value, str) else " ".join(str(value).split())
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
+
+
 @contextmanager
 def storage_errors(path: object) -> Iterator[None]:
     """Turns the operating system's write errors on ``path`` into a `StorageError` that says what to do."""
@@ -90,6 +103,8 @@ def storage_errors(path: object) -> Iterator[None]:
             raise StorageError(f"{path}: no space left on the disk; free some or choose another folder") from e
         if e.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
             raise StorageError(f"{path}: not writable; choose another folder or change its permissions") from e
+        if e.errno == errno.EFBIG:
+            raise StorageError(f"{path}: grew past the file size allowed here; raise it or choose another disk") from e
         if e.errno in (errno.ENOENT, errno.ENOTDIR):
             raise StorageError(f"{path}: the folder does not exist; make it or choose another") from e
         if e.errno == errno.ENAMETOOLONG:
@@ -97,9 +112,3 @@ def storage_errors(path: object) -> Iterator[None]:
         if e.errno == errno.EISDIR:
             raise StorageError(f"{path}: is a folder; name a file") from e
         raise
-
-
-def _short(value: object, limit: int = 60) -> str:
-    # one line, whatever the value: an array's or a dict's own text may have several
-    text = repr(value) if isinstance(value, str) else " ".join(str(value).split())
-    return text if len(text) <= limit else f"{text[: limit - 3]}..."

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from kinema.core.checks import check_number, check_whole
 from kinema.core.errors import InvalidInput, UnsupportedRequest
 
 
@@ -20,11 +21,8 @@ class VideoShape:
 
     def __post_init__(self) -> None:
         for name in ("frames", "height_px", "width_px"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise InvalidInput(name, value, "must be a whole number of at least 1")
-        if not (isinstance(self.fps, (int, float)) and math.isfinite(self.fps) and self.fps > 0):
-            raise InvalidInput("fps", self.fps, "must be a positive number")
+            check_whole(name, getattr(self, name), least=1)
+        check_number("fps", self.fps, above=0)
 
     @property
     def seconds(self) -> float:
@@ -71,10 +69,9 @@ class Compression:
     align: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("time", "space", "channels"):
-            if getattr(self, name) < 1:
-                raise InvalidInput(name, getattr(self, name), "must be at least 1")
-        if self.align < 0 or self.align % self.space:
+        for name, least in (("time", 1), ("space", 1), ("channels", 1), ("align", 0)):
+            check_whole(name, getattr(self, name), least=least)
+        if self.align % self.space:
             raise InvalidInput("align", self.align, f"must be a multiple of space ({self.space})")
 
     @property
@@ -133,6 +130,10 @@ class Compression:
             return range(1)
         start = 1 + (latent_frame - 1) * self.time
         return range(start, start + self.time)
+
+    def shown_frames(self, num_latent_frames: int) -> list[int]:
+        """The pixel frame that stands for each latent frame where one is needed, such as for its camera: the last that it holds."""
+        return [self.frames_of_latent(k)[-1] for k in range(num_latent_frames)]
 
 
 @dataclass(frozen=True, kw_only=True, order=True)

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 from kinema.core.card import ModelCard
+from kinema.core.checks import check_whole
 from kinema.core.errors import InvalidInput, choices
 from kinema.core.geometry import VideoShape
 
@@ -50,9 +51,7 @@ class RunPlan:
         if not isinstance(self.isa, str):
             raise InvalidInput("isa", self.isa, "must be text")
         for name, least in (("batch", 1), ("threads", 1), ("cache_level", 0)):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                raise InvalidInput(name, value, f"must be a whole number of at least {least}")
+            check_whole(name, getattr(self, name), least=least)
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready dict."""
@@ -61,6 +60,8 @@ class RunPlan:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> RunPlan:
         """The plan that `to_dict` described. Raises: InvalidInput."""
+        if not isinstance(data, Mapping):
+            raise InvalidInput("plan", data, "must be an object with the fields of a plan")
         unknown = set(data) - {f.name for f in fields(cls)}
         if unknown:
             raise InvalidInput("plan", sorted(unknown), "unknown fields of a plan")
@@ -69,11 +70,10 @@ class RunPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """What a run will cost: FLOPs by phase and peak bytes; ``seconds`` where the machine's rate is known."""
+    """What a run will cost: FLOPs by phase and peak bytes."""
 
     flops: Mapping[str, float]
     peak_bytes: int
-    seconds: float | None = None
 
     @property
     def total_flops(self) -> float:
@@ -86,7 +86,6 @@ class Estimate:
             "flops": dict(self.flops),
             "total_flops": self.total_flops,
             "peak_bytes": self.peak_bytes,
-            "seconds": self.seconds,
         }
 
 
@@ -98,7 +97,6 @@ def estimate(
     is_guided: bool,
     plan: RunPlan,
     num_keyframes: int = 0,
-    flops_per_s: float | None = None,
 ) -> Estimate:
     """The cost of one clip of shape ``video``: FLOPs from the card's formulas, peak bytes as weights plus the largest activations."""
     tokens = card.compression.latent(video).num_tokens(card.patch) + card.text_tokens
@@ -118,5 +116,4 @@ def estimate(
         card.compression.time * frame_pixels * cost.activation_bytes_per_pixel,
     )
     weights = sum(card.parameters.values()) * _DTYPE_BYTES[plan.dtype]
-    seconds = None if not flops_per_s else sum(flops.values()) / flops_per_s
-    return Estimate(flops=flops, peak_bytes=int(weights + activations + video.pixels * 3), seconds=seconds)
+    return Estimate(flops=flops, peak_bytes=int(weights + activations + video.pixels * 3))

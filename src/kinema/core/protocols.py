@@ -2,34 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, TypeVar
 
-from kinema.core.card import ModelCard
 from kinema.core.geometry import VideoShape
 from kinema.core.media_ref import MediaRef
-from kinema.core.plan import RunPlan
+from kinema.core.plan import Estimate, RunPlan
 from kinema.core.progress import CancelToken, Observer
 from kinema.core.request import GenerationRequest
 
 
 class Clip(Protocol):
-    """A finished clip: ``frames`` is uint8 RGB (t h w c), ``recipe`` everything that is needed to make it again."""
+    """A finished clip. Read-only, so that a frozen one fits."""
 
-    frames: Any
-    shape: VideoShape
-    recipe: Mapping[str, Any]
+    @property
+    def frames(self) -> Any:
+        """The pixels, uint8 RGB (t h w c)."""
+        ...
+
+    @property
+    def shape(self) -> VideoShape:
+        """Their shape."""
+        ...
+
+    @property
+    def recipe(self) -> Mapping[str, Any]:
+        """Everything that is needed to make it again."""
+        ...
 
 
-@runtime_checkable
-class GenerationEngine(Protocol):
+C = TypeVar("C", bound=Clip, covariant=True)
+
+
+class GenerationEngine(Protocol[C]):
     """What turns requests into clips: the local engine, a worker's, or a test's fake."""
 
-    def plan(self, request: GenerationRequest) -> RunPlan: ...
+    def plan(self, request: GenerationRequest) -> RunPlan:
+        """How ``request`` would be run here."""
+        ...
 
-    def generate(
-        self, request: GenerationRequest, *, observer: Observer, cancel: CancelToken | None = None
-    ) -> Clip: ...
+    def estimate(self, request: GenerationRequest, *, plan: RunPlan | None = None) -> Estimate:
+        """What ``request`` would cost."""
+        ...
+
+    def generate(self, request: GenerationRequest, *, observer: Observer, cancel: CancelToken | None = None) -> C:
+        """The clip of ``request``. Raises: KinemaError."""
+        ...
 
 
 class MediaReader(Protocol):
@@ -38,25 +56,7 @@ class MediaReader(Protocol):
     def __call__(self, media: MediaRef, *, width_px: int, height_px: int) -> Any: ...
 
 
-class ClipScorer(Protocol):
-    """Scores clips against a prompt, higher is better; what best-of-N and validation ask."""
-
-    def __call__(self, frames: Any, *, prompt: str, fps: float) -> float: ...
-
-
 class SampleSink(Protocol):
     """Where training puts the pictures it looks at: a sheet of uint8 RGB clips with their captions."""
 
     def __call__(self, name: str, clips: Sequence[Any], captions: Sequence[str]) -> None: ...
-
-
-class PromptRewriter(Protocol):
-    """Turns free text into what a model was trained on. Returns the text and warnings."""
-
-    def __call__(self, prompt: str, card: ModelCard) -> tuple[str, tuple[str, ...]]: ...
-
-
-class FrameStream(Protocol):
-    """Frames as they are decoded, in order: uint8 RGB chunks (t h w c)."""
-
-    def __iter__(self) -> Iterator[Any]: ...

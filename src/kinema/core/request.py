@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from kinema.core.checks import check_number, check_whole
 from kinema.core.errors import InvalidInput, choices
 from kinema.core.geometry import parse_aspect, parse_size
 from kinema.core.media_ref import Keyframe, MediaRef
 
 MAX_PROMPT_BYTES = 8192
 MAX_SEED = 2**63 - 1
+_NUMBERS: dict[str, dict[str, float]] = {
+    "seconds": {"above": 0, "most": 3600},
+    "fps": {"above": 0, "most": 240},
+    "guidance": {"least": 0, "most": 100},
+    "strength": {"least": 0, "most": 1},
+}
+_WHOLES = {
+    "frames": {"least": 1, "most": 86400},
+    "steps": {"least": 1, "most": 1000},
+    "motion": {"least": 1, "most": 255},
+    "seed": {"least": 0, "most": MAX_SEED},
+}
 CONTROL_KINDS = ("sketch", "depth", "pose", "edges")
 
 
@@ -57,14 +69,12 @@ class GenerationRequest:
         if self.size is not None and self.aspect_ratio is not None:
             rule = f"give size or aspect_ratio, not both (size is {self.size})"
             raise InvalidInput("aspect_ratio", self.aspect_ratio, rule)
-        _check_number("seconds", self.seconds, above=0, most=3600)
-        _check_number("fps", self.fps, above=0, most=240)
-        _check_number("guidance", self.guidance, least=0, most=100)
-        _check_number("strength", self.strength, least=0, most=1)
-        _check_whole("frames", self.frames, least=1, most=86400)
-        _check_whole("steps", self.steps, least=1, most=1000)
-        _check_whole("motion", self.motion, least=1, most=255)
-        _check_whole("seed", self.seed, least=0, most=MAX_SEED)
+        for name, bounds in _NUMBERS.items():
+            if getattr(self, name) is not None:
+                check_number(name, getattr(self, name), **bounds)
+        for name, bounds in _WHOLES.items():
+            if getattr(self, name) is not None:
+                check_whole(name, getattr(self, name), **bounds)
         if self.size is not None:
             parse_size(self.size)
         if self.aspect_ratio is not None:
@@ -149,29 +159,6 @@ def _is_pair(value: object, first: type, second: type) -> bool:
     if not isinstance(value, tuple) or len(value) != 2:
         return False
     return isinstance(value[0], first) and isinstance(value[1], second)
-
-
-def _check_number(
-    name: str, value: object, *, above: float | None = None, least: float | None = None, most: float
-) -> None:
-    if value is None:
-        return
-    is_nan = isinstance(value, float) and math.isnan(value)
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or is_nan:
-        raise InvalidInput(name, value, "must be a number")
-    # infinity is out of every range, and no whole number is too large to be compared
-    if value > most or (above is not None and value <= above) or (least is not None and value < least):
-        low = f"above {above:g}" if above is not None else f"at least {least:g}"
-        raise InvalidInput(name, value, f"must be {low} and at most {most:g}")
-
-
-def _check_whole(name: str, value: object, *, least: int, most: int) -> None:
-    if value is None:
-        return
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise InvalidInput(name, value, "must be a whole number")
-    if not least <= value <= most:
-        raise InvalidInput(name, value, f"must be from {least} to {most}")
 
 
 _ENCODERS = {

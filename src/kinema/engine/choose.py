@@ -18,7 +18,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from kinema.core.errors import InvalidInput
+from kinema.core.errors import InvalidInput, choices
 from kinema.core.plan import DTYPES
 from kinema.engine.machine import bf16_instructions, cpu_model
 
@@ -40,7 +40,7 @@ class DtypeChoice:
     def __post_init__(self) -> None:
         for name in ("dtype", "vae_dtype"):
             if getattr(self, name) not in DTYPES:
-                raise InvalidInput(name, getattr(self, name), f"must be one of {', '.join(DTYPES)}")
+                raise InvalidInput(name, getattr(self, name), f"must be {choices(DTYPES)}")
 
 
 def cache_file() -> Path:

@@ -12,7 +12,6 @@ from einops import rearrange, repeat
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
-from kinema.core.geometry import Compression
 from kinema.engine.clock import RunClock
 from kinema.engine.components import Components
 from kinema.engine.resolve import ResolvedRequest
@@ -108,15 +107,10 @@ def _known_frames(
 def _cameras(components: Components, requests: Sequence[ResolvedRequest]) -> Tensor | None:
     if not any(r.request.camera for r in requests):
         return None
-    shown = shown_frames(components.vae.config.compression, requests[0].latent.frames)
+    shown = components.vae.config.compression.shown_frames(requests[0].latent.frames)
     none = torch.full((len(shown), CAMERA_FEATURES), math.nan)
     paths = [camera_features(r.request.camera, shown, fps=r.video.fps) if r.request.camera else none for r in requests]
     return torch.stack(paths)
-
-
-def shown_frames(compression: Compression, num_latent_frames: int) -> list[int]:
-    """The pixel frame whose camera a latent frame is told, as in training: the last that it holds."""
-    return [compression.frames_of_latent(k)[-1] for k in range(num_latent_frames)]
 
 
 def _scalars(components: Components, requests: Sequence[ResolvedRequest]) -> Tensor | None:

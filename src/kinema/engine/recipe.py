@@ -16,8 +16,6 @@ from kinema.engine.meter import RunMetrics
 from kinema.weights.folder import ModelFolder
 
 FORMAT = 1
-# Facts about the run, not the clip: they differ between two runs that give the same frames.
-RUN_FACTS = ("created", "cost")
 
 
 def make_recipe(
@@ -62,6 +60,9 @@ def read_request_and_plan(recipe: Mapping[str, Any]) -> tuple[GenerationRequest,
     missing = [k for k in ("request", "plan", "model", "frames") if k not in recipe]
     if missing:
         raise InvalidInput("recipe", sorted(recipe), f"has no {', '.join(missing)}")
+    for name in ("request", "plan", "model", "inputs", "versions"):
+        if not isinstance(recipe.get(name, {}), Mapping):
+            raise InvalidInput("recipe", recipe[name], f"its {name} must be an object")
     request = GenerationRequest.from_dict(recipe["request"])
     plan = RunPlan.from_dict(recipe["plan"])
     index = recipe.get("batch_index", 0)

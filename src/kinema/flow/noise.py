@@ -24,7 +24,7 @@ def noise(
     """Standard normal numbers of ``shape`` for every seed: (b, *shape). Drawn on the CPU in fp32, so that neither device nor dtype matter.
 
     ``stream`` counts independent draws for one seed: 0 is where sampling starts; a stochastic stepper takes one a step.
-    Raises: InvalidInput for no seeds, or one below 0.
+    Raises: InvalidInput for no seeds, or one that `generator` refuses.
     """
     if not seeds:
         raise InvalidInput("seeds", list(seeds), "must be one for every sample")
@@ -36,10 +36,10 @@ def generator(seed: int, stream: int = 0) -> torch.Generator:
     """A CPU generator for draw ``stream`` of ``seed``; that of stream 0 is torch's own for seeds below 2^32.
 
     torch's CPU generator reads 32 bits of a seed: 1 and 2^32 + 1 would be one clip. So longer seeds, and all later streams,
-    are hashed to 32 bits. Raises: InvalidInput for a seed that is no whole number of at least 0.
+    are hashed to 32 bits. Raises: InvalidInput for a seed that is no whole number of at most 64 bits.
     """
-    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
-        raise InvalidInput("seed", seed, "must be a whole number of at least 0")
+    if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed <= _MASK:
+        raise InvalidInput("seed", seed, "must be a whole number from 0 to 2^64 - 1")
     if seed >> 32 or stream:
         seed = _hash(_hash(seed) + stream) >> 32
     return torch.Generator().manual_seed(seed)

@@ -13,9 +13,10 @@ from jaxtyping import Float32, UInt8
 from kinema.core.errors import InvalidInput
 from kinema.core.media_ref import MediaRef
 
-Frames: TypeAlias = UInt8[np.ndarray, "t h w c"]
-Picture: TypeAlias = UInt8[np.ndarray, "h w c"]
-Samples: TypeAlias = Float32[np.ndarray, "c n"]
+# the axes' names bind nothing: what a function takes and what it gives may differ in size
+Frames: TypeAlias = UInt8[np.ndarray, "_t _h _w _c"]
+Picture: TypeAlias = UInt8[np.ndarray, "_h _w _c"]
+Samples: TypeAlias = Float32[np.ndarray, "_c _n"]
 PathLike: TypeAlias = "str | os.PathLike[str] | MediaRef"
 Colour: TypeAlias = tuple[int, int, int]
 Fps: TypeAlias = "int | float | Fraction"

@@ -14,7 +14,7 @@ from av.error import FFmpegError, InvalidDataError
 from kinema.core.errors import InvalidInput, MediaError
 from kinema.media.arrays import PathLike, Samples
 from kinema.media.decode import open_container, seek, video_stream
-from kinema.media.files import input_path, shown
+from kinema.media.files import input_path
 
 RATE_HZ = 48_000
 _LAYOUTS = {1: "mono", 2: "stereo"}
@@ -28,7 +28,7 @@ _PREROLL_S = 0.2  # AAC needs frames before the first that is right
 class Audio:
     """Sound: ``samples`` float32 (c n), one or two channels, in [-1, 1]. Raises: InvalidInput."""
 
-    samples: Samples
+    samples: np.ndarray
     rate_hz: int = RATE_HZ
 
     def __post_init__(self) -> None:
@@ -73,7 +73,7 @@ def read_audio(
             return None
         stream = container.streams.audio[0]
         if stream.codec_context is None:
-            raise MediaError("file", shown(path), "has sound of a kind that can't be decoded here")
+            raise MediaError("file", path, "has sound of a kind that can't be decoded here")
         video = video_stream(container)
         timed = video or stream
         origin_s = float((timed.start_time or 0) * timed.time_base) if timed.time_base else 0.0

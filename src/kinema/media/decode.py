@@ -23,7 +23,6 @@ from kinema.core.errors import MediaError
 from kinema.media.arrays import Picture
 from kinema.media.boxes import is_cut_off
 from kinema.media.colour import Graph, YuvKind, kind_of, rgb_graph
-from kinema.media.files import shown
 
 _CONTAINERS = (
     "mov,mp4,m4a,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,ogg,asf,mxf,nut,dv,ivf,h264,hevc,obu,m4v,yuv4mpegpipe,gif,apng,"
@@ -66,7 +65,7 @@ def open_container(path: Path) -> Iterator[InputContainer]:
 def unusable(path: Path, otherwise: str) -> MediaError:
     """The error for a file that gives nothing: it was cut off, or else ``otherwise``."""
     cut_off = "is cut off, and without its end nothing in it can be shown; copy or download it again"
-    return MediaError("file", shown(path), cut_off if is_cut_off(path) else otherwise)
+    return MediaError("file", path, cut_off if is_cut_off(path) else otherwise)
 
 
 def video_stream(container: InputContainer) -> av.VideoStream | None:
@@ -89,9 +88,9 @@ class VideoDecoder:
     def __init__(self, container: InputContainer, path: Path) -> None:
         stream = video_stream(container)
         if stream is None:
-            raise MediaError("file", shown(path), "has no picture in it; name a picture or a video")
+            raise MediaError("file", path, "has no picture in it; name a picture or a video")
         if stream.codec_context is None or stream.time_base is None:
-            raise MediaError("file", shown(path), "has video of a kind that can't be decoded here; convert it to H.264")
+            raise MediaError("file", path, "has video of a kind that can't be decoded here; convert it to H.264")
         stream.codec_context.thread_type = ThreadType.AUTO
         self.container, self.path, self.stream = container, path, stream
         self.damage = Damage(is_truncated=is_cut_off(path))
@@ -165,17 +164,13 @@ class VideoDecoder:
         try:
             return rgb_graph(kind, self._time_base)
         except (FFmpegError, ValueError) as e:
-            raise MediaError(
-                "file", str(self.path), f"has pixels of a kind ({kind.pixel_format}) that can't be read"
-            ) from e
+            raise MediaError("file", self.path, f"has pixels of a kind ({kind.pixel_format}) that can't be read") from e
 
     def _filtered(self, frames: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
         try:
             yield from frames
         except FFmpegError as e:
-            raise MediaError(
-                "file", shown(self.path), f"has frames that can't be turned into RGB ({e.strerror})"
-            ) from e
+            raise MediaError("file", self.path, f"has frames that can't be turned into RGB ({e.strerror})") from e
 
     def _shown(self, frames: Iterator[av.VideoFrame], orientation: Orientation) -> Iterator[Frame]:
         for frame in self._filtered(frames):

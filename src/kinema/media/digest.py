@@ -7,7 +7,7 @@ import hashlib
 import numpy as np
 
 from kinema.core.errors import InvalidInput
-from kinema.media.arrays import Frames, as_chunk
+from kinema.media.arrays import as_chunk
 
 
 class FramesDigest:
@@ -18,8 +18,8 @@ class FramesDigest:
         self._size: tuple[int, ...] | None = None
         self.num_frames = 0
 
-    def update(self, frames: Frames) -> None:
-        """Adds a chunk. Raises: InvalidInput if its size differs from the chunks before."""
+    def update(self, frames: np.ndarray) -> None:
+        """Adds a chunk (t h w 3) or a picture (h w 3), uint8. Raises: InvalidInput if its size differs from the chunks before."""
         chunk = as_chunk(frames)
         if self._size not in (None, chunk.shape[1:]):
             raise InvalidInput(
@@ -36,8 +36,8 @@ class FramesDigest:
         return f"sha256:{closed.hexdigest()}"
 
 
-def frames_digest(frames: Frames) -> str:
-    """``"sha256:..."`` over the raw frames (t h w 3), shape included."""
+def frames_digest(frames: np.ndarray) -> str:
+    """``"sha256:..."`` over raw uint8 frames (t h w 3), or one picture (h w 3), shape included."""
     digest = FramesDigest()
     digest.update(frames)
     return digest.value()

@@ -12,7 +12,7 @@ from PIL.PngImagePlugin import PngInfo
 from kinema.core.errors import InvalidInput, StorageError
 from kinema.media.arrays import Picture
 from kinema.media.encode_video import Settings
-from kinema.media.files import AtomicFile, shown, writing
+from kinema.media.files import AtomicFile, writing
 from kinema.media.quality import Quality
 from kinema.media.recipe import PNG_KEY, jpeg_segments, xmp_packet
 
@@ -135,4 +135,4 @@ def save_picture(
 
 def one_picture(target: Path) -> InvalidInput:
     """The error for a clip that is to go into a picture file."""
-    return InvalidInput("path", shown(target), "holds one picture, not a clip; use .mp4, .gif, .webp or clip_%04d.png")
+    return InvalidInput("path", target, "holds one picture, not a clip; use .mp4, .gif, .webp or clip_%04d.png")

@@ -14,7 +14,6 @@ from kinema.core.errors import InvalidInput
 from kinema.media.arrays import Picture
 from kinema.media.encode_picture import PictureEncoder, SequenceEncoder, is_numbered, one_picture
 from kinema.media.encode_video import AnimatedWebpEncoder, GifEncoder, H264Encoder, Settings
-from kinema.media.files import shown
 
 _MAX_GIF_FPS = 50
 
@@ -95,7 +94,7 @@ def encoder_for(target: Path, *, is_folder: bool) -> Callable[[Path, Settings], 
     suffix = target.suffix.lower()
     if suffix not in ENCODERS:
         rule = f"must end in {', '.join(ENCODERS)}, or be a folder ending in / or a pattern like clip_%04d.png"
-        raise InvalidInput("path", shown(target), rule)
+        raise InvalidInput("path", target, rule)
     return ENCODERS[suffix]
 
 
@@ -107,6 +106,6 @@ def check(target: Path, settings: Settings, *, num_frames: int | None, is_folder
     if encoder is GifEncoder and settings.fps > _MAX_GIF_FPS:
         raise InvalidInput("fps", float(settings.fps), f"a GIF shows at most {_MAX_GIF_FPS}; use .mp4 or .webp")
     if settings.audio is not None and (encoder is SequenceEncoder or suffix not in _WITH_SOUND):
-        raise InvalidInput("audio", shown(target), f"this kind of file has no sound; use {' or '.join(_WITH_SOUND)}")
+        raise InvalidInput("audio", target, f"this kind of file has no sound; use {' or '.join(_WITH_SOUND)}")
     if is_numbered(target) and suffix != ".png":
-        raise InvalidInput("path", shown(target), "a numbered sequence is written as .png")
+        raise InvalidInput("path", target, "a numbered sequence is written as .png")

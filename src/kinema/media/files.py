@@ -15,8 +15,6 @@ from kinema.core.errors import InvalidInput, MediaError, StorageError, storage_e
 from kinema.core.media_ref import MediaRef
 from kinema.media.arrays import PathLike
 
-_SHOWN = 56  # errors show little more of a value
-
 
 class AtomicFile:
     """A file being written beside its final place: `commit` puts it there at once, `discard` leaves nothing.
@@ -53,20 +51,10 @@ def writing(path: object) -> Iterator[None]:
         with storage_errors(path):
             yield
     except OSError as e:
-        if e.errno == errno.EFBIG:
-            raise StorageError(f"{path}: grew past the file size allowed here; choose another disk or raise it") from e
         raise StorageError(f"{path}: could not be written ({e.strerror or e}); choose another place") from e
     except (FFmpegError, ValueError) as e:  # FFmpeg's and Pillow's encoders
         reason = e.strerror if isinstance(e, FFmpegError) else " ".join(str(e).split())[:80]
-        raise MediaError(
-            "path", shown(path), f"could not be encoded ({reason}); try another size or kind of file"
-        ) from e
-
-
-def shown(path: object) -> str:
-    """The path as an error shows it: its end, where the name stands."""
-    text = str(path)
-    return text if len(text) <= _SHOWN else f"...{text[3 - _SHOWN :]}"
+        raise MediaError("path", path, f"could not be encoded ({reason}); try another size or kind of file") from e
 
 
 def output_path(path: PathLike) -> Path:
@@ -87,13 +75,15 @@ def input_path(media: PathLike) -> Path:
     path = Path(ref.ref)
     try:
         if path.is_dir():
-            raise MediaError("file", shown(path), "is a folder; name a picture, video or sound file")
+            raise MediaError("file", path, "is a folder; name a picture, video or sound file")
+        if path.exists() and not path.is_file():  # opening a pipe would wait for somebody to write into it
+            raise MediaError("file", path, "is a pipe or device; name a regular file")
         with path.open("rb") as file:
             if not file.read(1):
-                raise MediaError("file", shown(path), "is empty (0 bytes); export or copy it again")
+                raise MediaError("file", path, "is empty (0 bytes); export or copy it again")
     except FileNotFoundError as e:
-        raise MediaError("file", shown(path), "does not exist; check the name") from e
+        raise MediaError("file", path, "does not exist; check the name") from e
     except (OSError, ValueError) as e:
         reason = e.strerror if isinstance(e, OSError) else str(e)
-        raise MediaError("file", shown(path), f"can't be read ({reason}); check its name and permissions") from e
+        raise MediaError("file", path, f"can't be read ({reason}); check its name and permissions") from e
     return path

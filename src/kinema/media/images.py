@@ -17,7 +17,6 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from kinema.core.errors import MediaError
 from kinema.media.arrays import Picture
-from kinema.media.files import shown
 
 MAX_PICTURE_PX = 150_000_000
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "TGA", "ICO")
@@ -31,7 +30,7 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 @contextmanager
 def open_image(path: Path) -> Iterator[Image.Image | None]:
     """The picture file, its pixels not yet decoded; None if it is no picture. Raises: MediaError for one that is too large."""
-    too_large = MediaError("file", shown(path), f"has more than {MAX_PICTURE_PX:,} pixels; make it smaller")
+    too_large = MediaError("file", path, f"has more than {MAX_PICTURE_PX:,} pixels; make it smaller")
     try:
         image = Image.open(path, formats=_readable())
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as e:
@@ -112,11 +111,11 @@ def _readable() -> tuple[str, ...]:
 
 def _to_8_bit(image: Image.Image, path: Path) -> Image.Image:
     if image.mode == "F":
-        raise MediaError("file", shown(path), "holds floating-point pixels; save it with 8 or 16 bits")
+        raise MediaError("file", path, "holds floating-point pixels; save it with 8 or 16 bits")
     if image.mode.startswith("I"):  # 16 bits of grey; Pillow's own conversion clips at 255
         grey = np.asarray(image).astype(np.int64)
         if grey.min() < 0 or grey.max() > 65535:
-            raise MediaError("file", shown(path), "holds pixels of more than 16 bits; save it with 8 or 16")
+            raise MediaError("file", path, "holds pixels of more than 16 bits; save it with 8 or 16")
         image = Image.fromarray(((grey * 255 + 32767) // 65535).astype(np.uint8))
     has_alpha = image.has_transparency_data
     colours = _to_srgb(image.convert("RGBA") if has_alpha and image.mode in ("P", "PA", "L", "1") else image)
@@ -144,4 +143,4 @@ def _to_srgb(image: Image.Image) -> Image.Image:
 
 def _damaged(path: Path, error: Exception) -> MediaError:
     reason = " ".join(str(error).split())[:80] or type(error).__name__
-    return MediaError("file", shown(path), f"is truncated or damaged ({reason}); export or copy it again")
+    return MediaError("file", path, f"is truncated or damaged ({reason}); export or copy it again")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-from kinema.core.errors import InvalidInput, MediaError
+from kinema.core.errors import InvalidInput, MediaError, shown
 from kinema.media.arrays import WHITE, Colour, PathLike, Picture
 from kinema.media.decode import unusable
-from kinema.media.files import input_path, shown
+from kinema.media.files import input_path
 from kinema.media.read import Size, looks, open_source
 
 

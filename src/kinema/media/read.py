@@ -19,12 +19,12 @@ from typing import Literal, Protocol
 import numpy as np
 from PIL import Image
 
-from kinema.core.errors import InvalidInput, MediaError, choices
+from kinema.core.errors import InvalidInput, MediaError, choices, shown
 from kinema.media.arrays import WHITE, Colour, Fps, Frames, PathLike, Picture, exact_fps
 from kinema.media.audio import Audio, read_audio
 from kinema.media.colour import over
 from kinema.media.decode import Damage, Frame, VideoDecoder, open_container, unusable
-from kinema.media.files import input_path, shown
+from kinema.media.files import input_path
 from kinema.media.images import decoding, fit, open_image, pixels_of
 from kinema.media.probe import MediaInfo, image_info, video_info
 
@@ -108,7 +108,7 @@ def read_video(
             num_bytes += frame.pixels.nbytes
             if num_bytes > MAX_FRAMES_BYTES:
                 rule = f"takes more than {MAX_FRAMES_BYTES >> 30} GiB as frames; read less of it (start_s, end_s, fps, size)"
-                raise MediaError("file", shown(path), rule)
+                raise MediaError("file", path, rule)
         info, damage = source.info, source.damage
     end = kept[-1].time_s + kept[-1].duration_s
     return VideoClip(

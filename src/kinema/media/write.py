@@ -29,7 +29,7 @@ import numpy as np
 
 from kinema.core.errors import InvalidInput
 from kinema.core.progress import Observer, Progress
-from kinema.media.arrays import Fps, Frames, PathLike, Picture, as_chunk, exact_fps
+from kinema.media.arrays import Fps, PathLike, Picture, as_chunk, exact_fps
 from kinema.media.audio import Audio
 from kinema.media.digest import FramesDigest
 from kinema.media.encoders import Settings, check, encoder_for
@@ -65,7 +65,7 @@ class WrittenFile:
 
 def write_video(
     path: PathLike,
-    frames: Iterable[Frames | Picture],
+    frames: Iterable[np.ndarray],
     *,
     fps: Fps,
     quality: str = DEFAULT_QUALITY,
@@ -73,7 +73,7 @@ def write_video(
     recipe: Recipe | None = None,
     on_progress: Observer | None = None,
 ) -> WrittenFile:
-    """What was written to ``path`` from ``frames``: an array (t h w 3), or chunks of it as they come.
+    """What was written to ``path`` from ``frames``: a uint8 array (t h w 3), or chunks of it as they come.
 
     ``audio`` is cut where the picture ends. ``recipe`` is read after the last frame; a function gets the frames' digest.
 
@@ -140,7 +140,7 @@ class VideoWriter:
         assert self._result is not None, "the file isn't finished"
         return self._result
 
-    def write(self, chunk: Frames | Picture) -> None:
+    def write(self, chunk: np.ndarray) -> None:
         """Takes a chunk (t h w 3) or a picture (h w 3); waits while the encoder is behind. The array may be changed afterwards."""
         for frame in as_chunk(chunk):
             height, width = frame.shape[:2]

@@ -107,8 +107,8 @@ def _write(path: Path, checkpoint: Checkpoint) -> None:
                     temporary / f"{name}.safetensors",
                 )
             (temporary / "state.json").write_text(json.dumps(state, indent=1, ensure_ascii=False), encoding="utf-8")
-            for file in temporary.iterdir():
-                _sync(file)
+            for written in (*temporary.iterdir(), temporary):
+                _sync(written)
             if path.exists():  # a folder can't replace a folder: for a moment the older one has another name
                 older = path.with_name(f".{path.name}.{os.getpid()}.old")
                 path.rename(older)

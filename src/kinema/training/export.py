@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 
 from kinema.core.card import CostFormula, ModelCard
 from kinema.core.geometry import Compression, VideoShape
+from kinema.data.load.shards import ShardSet
 from kinema.models.autoencoders.flops import flops as autoencoder_flops
 from kinema.models.autoencoders.video import VideoAutoencoder
 from kinema.models.text.byte_encoder import ByteTextEncoder, tokenize
@@ -19,8 +21,10 @@ from kinema.models.transformers.video import VideoTransformer
 from kinema.training.latents import LANGUAGES
 from kinema.training.speed import count_flops
 from kinema.training.transformer import TEXT, TRANSFORMER, TransformerRecipe, Weights
+from kinema.training.vae_losses import to_model
 from kinema.weights.build import as_component
 from kinema.weights.folder import ModelFolder
+from kinema.weights.preview import fit_latent_rgb
 from kinema.weights.sampler import SamplerConfig
 from kinema.weights.save import save_model
 from kinema.world.camera import CAMERAS
@@ -29,6 +33,8 @@ from kinema.world.words import vocabulary
 # of these a layer holds about a dozen maps of its width at once (measured on the shipped model)
 _LIVE_MAPS = 12
 _FP32_BYTES = 4
+# the map has a few dozen numbers; a clip has thousands of pixels to fit them to
+_PREVIEW_CLIPS = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +66,18 @@ def export_model(
     }
     card = make_card(recipe, transformer=transformer, vae=vae, text=text, shapes=shapes, training=training)
     return save_model(folder, components, card=card, dtype=getattr(torch, recipe.dtype))
+
+
+@torch.no_grad()
+def fitted_preview(vae: VideoAutoencoder, frames: ShardSet) -> list[list[float]]:
+    """The map from normalised latents to colours, fitted to the first clips of ``frames``: what previews are made with."""
+    bucket = max(frames.buckets)
+    clips = frames.read(bucket, range(min(_PREVIEW_CLIPS, frames.buckets[bucket])))[0]["frames"]
+    video, factors = to_model(clips), vae.config.compression
+    latents = vae.normalise(vae.encode(video)[0])
+    seen = [video[:, :, list(factors.frames_of_latent(k))].mean(dim=2) for k in range(latents.shape[2])]
+    pictures = F.avg_pool3d(torch.stack(seen, dim=2), (1, factors.space, factors.space))
+    return fit_latent_rgb(latents, pictures)
 
 
 def make_card(

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kinema.core.geometry import Compression, VideoShape
+from kinema.core.geometry import VideoShape
 from kinema.core.progress import CancelToken, Observer, ignore_progress
 from kinema.data.load.shards import DTYPES, Field, ShardSet, ShardWriter
 from kinema.models.autoencoders.video import VideoAutoencoder
@@ -69,8 +69,8 @@ def prepare_latents(
 ) -> ShardSet:  # fmt: skip
     """Normalised latents of ``scenes`` as shards in a folder of ``cache``, made by the autoencoder in the folder ``vae``.
 
-    The folder's name has the key of everything that changes a byte: scenes, world, autoencoder, recipe. With the same key the
-    second call reads what the first wrote. Raises: Cancelled between shards; what is written stays.
+    The folder's name has the key of everything that changes a byte: scenes, world, autoencoder, recipe, kind of device. With the
+    same key the second call reads what the first wrote. Raises: Cancelled between shards; what is written stays.
     """
     facts = {
         "what": "latents",
@@ -78,6 +78,7 @@ def prepare_latents(
         "world": world_hash(),
         "vae": hash_vae(vae),
         "recipe": asdict(recipe),
+        "device": torch.device(device).type,
     }
     key = fingerprint(facts)
     path = cache / f"latents-{scenes.split}-{scenes.bucket}-{key[:12]}"
@@ -90,11 +91,6 @@ def prepare_latents(
     ]
     run_jobs(_encode_shard, jobs, workers=workers, observer=observer, cancel=cancel)
     return writer.finish(scenes.num_shards)
-
-
-def shown_frames(compression: Compression, num_latent_frames: int) -> list[int]:
-    """The pixel frame that stands for each latent frame where one is needed, such as for its camera: the last that it holds."""
-    return [compression.frames_of_latent(k)[-1] for k in range(num_latent_frames)]
 
 
 def describe(scene: Scene, recipe: LatentRecipe, seed: int) -> dict[str, list[str]]:
@@ -111,7 +107,7 @@ def describe(scene: Scene, recipe: LatentRecipe, seed: int) -> dict[str, list[st
 
 
 def _encode_shard(job: _LatentJob) -> None:
-    vae = _vae(job.vae, job.device)
+    vae = _vae(job.vae, job.device, job.fingerprint)
     seeds, shape, recipe = job.scenes.seeds(job.number), job.scenes.shape, job.recipe
     scenes = [sample(seed, split=job.scenes.split) for seed in seeds]
     frames = torch.stack([f.to(job.device) for f in draw(scenes, shape, job.device)])
@@ -123,7 +119,7 @@ def _encode_shard(job: _LatentJob) -> None:
     latents = torch.cat([_encode(vae, part, recipe.dtype) for part in frames.split(recipe.batch)]).to(
         DTYPES[recipe.stored]
     )
-    indices = shown_frames(vae.config.compression, latents.shape[2])
+    indices = vae.config.compression.shown_frames(latents.shape[2])
     tensors = {
         "latents": latents,
         "camera": torch.stack([camera_features(scene, indices, fps=shape.fps) for _, scene in samples]),
@@ -147,5 +143,6 @@ def _metadata(seed: int, scene: Scene, recipe: LatentRecipe, shape: VideoShape) 
 
 
 @lru_cache(maxsize=1)
-def _vae(folder: Path, device: str) -> VideoAutoencoder:
+def _vae(folder: Path, device: str, fingerprint: str) -> VideoAutoencoder:
+    """The autoencoder in ``folder``, read again for every set: another may stand there since."""
     return load_vae(folder, device=device)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from kinema.core.errors import Cancelled, TrainingError
 from kinema.core.progress import CancelToken, Observer, Progress, ignore_progress
-from kinema.data.load.loader import Batch, Loader
 from kinema.training import checkpoints
 from kinema.training.budget import Budget, LearningRate, Stopwatch
 from kinema.training.ema import Ema
@@ -41,6 +40,14 @@ class LoopRecipe:
     keep_checkpoints: int = 2
 
 
+class Batches(Protocol):
+    """Where a task's batches come from."""
+
+    def from_step(self, step: int) -> Generator[Any, None, None]:
+        """All batches from number ``step`` on: the same, whatever came before."""
+        ...
+
+
 class Task(Protocol):
     """What a loop trains."""
 
@@ -50,7 +57,7 @@ class Task(Protocol):
         ...
 
     @property
-    def loader(self) -> Loader:
+    def loader(self) -> Batches:
         """Where batches come from."""
         ...
 
@@ -59,7 +66,7 @@ class Task(Protocol):
         """Measured choices, such as the dtype; a resumed run gets those of the one before."""
         ...
 
-    def loss(self, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
+    def loss(self, batch: Any) -> tuple[Tensor, Mapping[str, Tensor]]:
         """The loss of ``batch``, and parts of it to log. Random choices come from the batch's seeds alone."""
         ...
 
@@ -67,7 +74,7 @@ class Task(Protocol):
         """Scores on held-out data; called with the averaged weights. ``score``: higher is better."""
         ...
 
-    def work(self, batch: Batch) -> Mapping[str, float]:
+    def work(self, batch: Any) -> Mapping[str, float]:
         """What a step on ``batch`` does: samples, tokens, flops..., logged per second."""
         ...
 
@@ -142,7 +149,7 @@ class Loop:
     def _progress(self) -> float:
         return self.recipe.budget.progress(self.step, self.watch.elapsed_s)
 
-    def _train_step(self, batch: Batch) -> Mapping[str, Tensor]:
+    def _train_step(self, batch: Any) -> Mapping[str, Tensor]:
         loss, parts = self.task.loss(batch)
         loss.backward()
         norm = self.optimizer.clip()

@@ -15,28 +15,31 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from kinema.core.errors import KinemaError, TrainingError, storage_errors
+from torch import Tensor
+
+from kinema.core.errors import Cancelled, KinemaError, TrainingError, storage_errors
 from kinema.core.progress import CancelToken, Observer, Progress, ignore_progress
 from kinema.core.protocols import SampleSink
+from kinema.core.stopping import stops_on_signals
 from kinema.data.load.shards import ShardSet, join, write_atomically
-from kinema.training.budget import Budget
-from kinema.training.export import export_model
+from kinema.training.export import export_model, fitted_preview
 from kinema.training.latents import prepare_latents
 from kinema.training.prepare import prepare_frames, world_hash
 from kinema.training.preview import Preview
 from kinema.training.recipes import MiniRecipe
 from kinema.training.sheets import SheetFolder
-from kinema.training.stopping import stops_on_signals
+from kinema.training.text import TEXT, train_text, trained_text
 from kinema.training.transformer import train_transformer, trained_weights
-from kinema.training.vae import train_vae, trained_vae
+from kinema.training.vae import VaeRecipe, train_vae, trained_vae
 from kinema.training.vae_folder import load_vae, save_vae
+from kinema.weights.preview import KEY as LATENT_RGB
 
 Facts = Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """Where and how the phases run. ``sink(name)`` gives a place for a phase's sheets."""
+    """Where and how the phases run. ``sink(folder)`` is where a phase's sheets go."""
 
     out: Path
     recipe: MiniRecipe
@@ -53,8 +56,18 @@ class Work:
 
     @property
     def vae(self) -> Path:
-        """The trained autoencoder."""
+        """The autoencoder that latents are made with."""
         return self.out / "vae" / "model"
+
+    @property
+    def decoder(self) -> Path:
+        """The same with the decoder that trained on: what latents are decoded with."""
+        return self.out / "decoder" / "model"
+
+    @property
+    def text(self) -> Path:
+        """The trained text encoder's run."""
+        return self.out / "text"
 
     def stage(self, number: int) -> Path:
         """The folder of a transformer stage, counted from 1."""
@@ -86,14 +99,7 @@ def frames_phase(work: Work) -> Facts:
 
 def vae_phase(work: Work) -> Facts:
     """Trains the autoencoder and writes it to ``vae/model``."""
-    train, validation = work.shards("frames", "train"), work.shards("frames", "validation")
-    folder = work.out / "vae"
-    outcome = train_vae(
-        work.recipe.vae, train, validation=validation, folder=folder, device=work.device,
-        sink=work.sink(folder / "sheets"), observer=work.observer, cancel=work.cancel,
-    )  # fmt: skip
-    save_vae(trained_vae(work.recipe.vae, train, folder=folder, device=work.device), work.vae)
-    return {"steps": outcome.step, "minutes": round(outcome.elapsed_s / 60, 2), "scores": dict(outcome.scores)}
+    return _train_vae(work, work.recipe.vae, work.vae)
 
 
 def latents_phase(work: Work) -> Facts:
@@ -113,6 +119,23 @@ def latents_phase(work: Work) -> Facts:
     }
 
 
+def decoder_phase(work: Work) -> Facts:
+    """Trains the decoder on, for latents that stay as they are, and writes the autoencoder with it to ``decoder/model``."""
+    work.made("latents")
+    first = load_vae(work.vae)
+    # with the first one's config, so with its latents' mean and spread
+    recipe = replace(work.recipe.vae, config=first.config, loop=work.recipe.decoder, only_decoder=True)
+    return _train_vae(work, recipe, work.decoder, start=first.state_dict())
+
+
+def text_phase(work: Work) -> Facts:
+    """Trains the text encoder on captions alone."""
+    outcome = train_text(
+        work.recipe.text, folder=work.text, device=work.device, observer=work.observer, cancel=work.cancel
+    )
+    return {"steps": outcome.step, "minutes": round(outcome.elapsed_s / 60, 2), "scores": dict(outcome.scores)}
+
+
 def transformer_phase(work: Work) -> Facts:
     """Trains the transformer, stage after stage."""
     facts: dict[str, Any] = {}
@@ -124,11 +147,14 @@ def transformer_phase(work: Work) -> Facts:
 def export_phase(work: Work) -> Facts:
     """Writes the model folder ``model``."""
     last, stages = len(work.recipe.stages), work.recipe.stages
-    phases = {name: work.made(name) for name in ("frames", "vae", "latents", "transformer")}
+    phases = {name: work.made(name) for name in PHASES if name != "export"}
     shapes = [stage.train.shape for stage in reversed(stages)]
+    vae = load_vae(work.decoder)
+    facts = {"phases": phases, "stages": [asdict(s.train) for s in stages]}
+    facts[LATENT_RGB] = fitted_preview(vae, work.shards("frames", "validation"))
     model = export_model(
         work.out / "model", work.recipe.export, transformer=stages[-1].transformer, weights=trained_weights(work.stage(last)),
-        vae=load_vae(work.vae), shapes=shapes, training={"phases": phases, "stages": [asdict(s.train) for s in stages]},
+        vae=vae, shapes=shapes, training=facts,
     )  # fmt: skip
     return {"path": model.path.name, "hash": model.content_hash(), "bytes": model.card.weights_bytes}
 
@@ -137,6 +163,8 @@ PHASES: dict[str, Callable[[Work], Facts]] = {
     "frames": frames_phase,
     "vae": vae_phase,
     "latents": latents_phase,
+    "decoder": decoder_phase,
+    "text": text_phase,
     "transformer": transformer_phase,
     "export": export_phase,
 }
@@ -191,7 +219,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                     args.budget, args.out, device=args.device, workers=args.workers, observer=Printer(), cancel=cancel
                 )
             else:
-                recipe = _for_phase(MiniRecipe(), args.phase, args.budget)
+                recipe = MiniRecipe().for_phase(args.phase, args.budget)
                 work = Work(
                     out=args.out,
                     recipe=recipe,
@@ -205,6 +233,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KinemaError as e:
         sys.stderr.write(f"kinema: {e}\n")
         return e.exit_code
+    except KeyboardInterrupt:  # the second one; what is on disk is whole
+        return Cancelled.exit_code
     return 0
 
 
@@ -224,28 +254,29 @@ class Printer:
             sys.stdout.flush()
 
 
+def _train_vae(work: Work, recipe: VaeRecipe, model: Path, *, start: Mapping[str, Tensor] | None = None) -> Facts:
+    train, validation, folder = work.shards("frames", "train"), work.shards("frames", "validation"), model.parent
+    outcome = train_vae(
+        recipe, train, validation=validation, folder=folder, device=work.device, start=start,
+        sink=work.sink(folder / "sheets"), observer=work.observer, cancel=work.cancel,
+    )  # fmt: skip
+    save_vae(trained_vae(recipe, train, folder=folder, device=work.device), model)
+    return {"steps": outcome.step, "minutes": round(outcome.elapsed_s / 60, 2), "scores": dict(outcome.scores)}
+
+
 def _train_stage(work: Work, number: int) -> Facts:
     stage, folder = work.recipe.stages[number - 1], work.stage(number)
     sets = {name: work.shards("latents", f"{number}-{name}") for name in stage.sets}
     validation = sets.pop("validation")
-    start = trained_weights(work.stage(number - 1)) if number > 1 else None
-    vae = load_vae(work.vae, device=work.device)
+    start = trained_weights(work.stage(number - 1)) if number > 1 else {TEXT: trained_text(work.text)}
+    work.made("decoder")
+    vae = load_vae(work.decoder, device=work.device)
     preview = Preview(work.recipe.sheet, validation, vae=vae, sink=work.sink(folder / "sheets"))
     outcome = train_transformer(
         stage.transformer, join([*sets.values()]), validation=validation, folder=folder, device=work.device, start=start,
         on_validate=preview, observer=work.observer, cancel=work.cancel,
     )  # fmt: skip
     return {"steps": outcome.step, "minutes": round(outcome.elapsed_s / 60, 2), "scores": dict(outcome.scores)}
-
-
-def _for_phase(recipe: MiniRecipe, phase: str, minutes: float) -> MiniRecipe:
-    """``recipe`` with all of ``minutes`` for ``phase``; stages share them as they would a whole run's."""
-    whole = recipe.within(minutes)
-    if phase == "vae":
-        return replace(whole, vae=replace(whole.vae, loop=replace(whole.vae.loop, budget=Budget(minutes=minutes))))
-    if phase == "transformer":
-        return recipe.within(minutes / sum(recipe.shares.stages))
-    return whole
 
 
 if __name__ == "__main__":

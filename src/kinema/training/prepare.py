@@ -6,8 +6,10 @@ import ast
 import hashlib
 import json
 import multiprocessing
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,6 +17,7 @@ from typing import Any, TypeVar
 import torch
 
 import kinema.world
+from kinema.core.errors import TrainingError
 from kinema.core.geometry import Bucket, VideoShape
 from kinema.core.progress import CancelToken, Observer, Progress, StepClock, ignore_progress
 from kinema.data.load.shards import Field, ShardSet, ShardWriter
@@ -73,7 +76,8 @@ def prepare_frames(
     ``workers`` processes render a shard each; 0 renders in this one. The result doesn't depend on it.
     Raises: Cancelled between shards; what is written stays and isn't rendered again.
     """
-    key = fingerprint({"what": "frames", "scenes": asdict(scenes), "world": world_hash()})
+    facts = {"what": "frames", "scenes": asdict(scenes), "world": world_hash(), "device": torch.device(device).type}
+    key = fingerprint(facts)
     path = cache / f"frames-{scenes.split}-{scenes.bucket}-{key[:12]}"
     writer = ShardWriter(path, fingerprint=key, fields=FRAME_FIELDS)
     jobs = [
@@ -101,7 +105,10 @@ def run_jobs(
     observer: Observer = ignore_progress,
     cancel: CancelToken | None = None,
 ) -> None:
-    """Calls ``work`` (a module's function) on every job, in ``workers`` processes of one thread each, or here. Raises: Cancelled."""
+    """Calls ``work`` (a module's function) on every job, in ``workers`` processes of one thread each, or here if those are below 2.
+
+    Raises: Cancelled; TrainingError if one of the processes died.
+    """
     cancel = cancel or CancelToken()
     clock = StepClock(steps=len(jobs))
     if workers < 2:
@@ -111,13 +118,17 @@ def run_jobs(
             observer(Progress(phase="render", step=done + 1, steps=len(jobs), eta_s=clock.tick()))
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(max_workers=workers, mp_context=context, initializer=_one_thread) as pool:
+    with ProcessPoolExecutor(max_workers=workers, mp_context=context, initializer=_start_worker) as pool:
         futures = [pool.submit(work, job) for job in jobs]
         try:
             for done, future in enumerate(as_completed(futures)):
                 future.result()
                 observer(Progress(phase="render", step=done + 1, steps=len(jobs), eta_s=clock.tick()))
                 cancel.check("preparing data")
+        except BrokenProcessPool as e:
+            cancel.check("preparing data")  # Ctrl-C reaches workers too, and ends those that are still starting
+            rule = "died, perhaps for lack of memory; with fewer workers the same call goes on where this one stopped"
+            raise TrainingError(f"one of the {workers} processes that prepare data {rule}") from e
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
@@ -130,8 +141,10 @@ def fingerprint(facts: object) -> str:
 def world_hash() -> str:
     """The SHA-256 of the world's source without comments and docstrings: it changes when pictures or captions may have changed."""
     digest = hashlib.sha256()
-    for path in sorted(Path(kinema.world.__path__[0]).glob("*.py")):
-        digest.update(f"{path.name}\n{_without_docstrings(path.read_text(encoding='utf-8'))}\n".encode())
+    folder = Path(kinema.world.__path__[0])
+    for path in sorted(folder.rglob("*.py")):
+        source = _without_docstrings(path.read_text(encoding="utf-8"))
+        digest.update(f"{path.relative_to(folder).as_posix()}\n{source}\n".encode())
     return digest.hexdigest()
 
 
@@ -146,8 +159,10 @@ def _render_shard(job: _FrameJob) -> None:
     writer.write(job.number, job.scenes.bucket, tensors={"frames": frames}, metadata=metadata)
 
 
-def _one_thread() -> None:
+def _start_worker() -> None:
     torch.set_num_threads(1)
+    # Ctrl-C goes to the whole group of processes: this one ends its job, the one that gave it stops
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _without_docstrings(source: str) -> str:

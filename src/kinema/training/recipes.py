@@ -17,11 +17,12 @@ from kinema.training.loop import LoopRecipe
 from kinema.training.optim import OptimRecipe
 from kinema.training.prepare import SceneRange
 from kinema.training.preview import SheetRecipe
+from kinema.training.text import TextRecipe
 from kinema.training.transformer import TransformerRecipe
 from kinema.training.vae import VaeRecipe
 from kinema.training.vae_losses import LossWeights
 
-R = TypeVar("R", VaeRecipe, TransformerRecipe)
+R = TypeVar("R", VaeRecipe, TextRecipe, TransformerRecipe)
 BASE = VideoShape(frames=17, height_px=96, width_px=96, fps=8.0)
 SMALL = VideoShape(frames=17, height_px=64, width_px=64, fps=8.0)
 
@@ -43,11 +44,31 @@ MINI_VAE_RECIPE = VaeRecipe(
         checkpoint_every_minutes=3.0,
     ),
 )
+# The decoder goes on where it stopped, so at smaller rates that fall from the start. Both are guesses, not measured.
+MINI_DECODER_LOOP = replace(
+    MINI_VAE_RECIPE.loop,
+    budget=Budget(minutes=6),
+    rate=LearningRate(warmup_steps=50, decay=1.0, shape="cosine"),
+    optim=replace(MINI_VAE_RECIPE.loop.optim, lr=1e-3, muon_lr=3e-3),
+)
+
+MINI_TEXT_RECIPE = TextRecipe(
+    config=MINI_TEXT,
+    loop=LoopRecipe(
+        budget=Budget(minutes=5),
+        rate=LearningRate(warmup_steps=50, decay=0.6, shape="cosine"),
+        optim=OptimRecipe(kind="adamw", lr=1.2e-3, betas=(0.9, 0.98), weight_decay=0.01, clip_norm=1.0),
+        ema_decay=0.99,
+        validate_every_minutes=2.0,
+        checkpoint_every_minutes=2.0,
+    ),
+)
 
 MINI_TRANSFORMER_RECIPE = TransformerRecipe(
     config=MINI,
     text=MINI_TEXT,
-    batch_tokens=8_000,
+    is_text_frozen=True,
+    batch_tokens=4_000,
     loop=LoopRecipe(
         budget=Budget(minutes=40),
         rate=LearningRate(warmup_steps=200, decay=0.4, shape="cosine"),
@@ -82,8 +103,10 @@ class StageRecipe:
 class Shares:
     """How the minutes of a whole run are spent. Rendering and encoding are not timed but sized: scenes per minute of the run."""
 
-    vae: float = 0.3
-    stages: tuple[float, ...] = (0.3, 0.2)
+    vae: float = 0.25
+    decoder: float = 0.1
+    text: float = 0.04
+    stages: tuple[float, ...] = (0.27, 0.14)
     vae_scenes_per_minute: float = 34.0
     stage_scenes_per_minute: tuple[float, ...] = (50.0, 25.0)
 
@@ -107,12 +130,17 @@ MINI_STAGES = (
 
 @dataclass(frozen=True, kw_only=True)
 class MiniRecipe:
-    """The whole story of the shipped model: data, autoencoder, then the transformer's stages."""
+    """The whole story of the shipped model: data, autoencoder, its decoder again, text encoder, then the transformer's stages.
+
+    ``decoder`` is how the decoder trains on alone, with everything else as in ``vae``.
+    """
 
     vae_frames: SceneRange = VAE_FRAMES
     vae_validation: SceneRange = VAE_VALIDATION
     vae: VaeRecipe = MINI_VAE_RECIPE
+    decoder: LoopRecipe = MINI_DECODER_LOOP
     latents: LatentRecipe = field(default_factory=LatentRecipe)
+    text: TextRecipe = MINI_TEXT_RECIPE
     stages: tuple[StageRecipe, ...] = MINI_STAGES
     sheet: SheetRecipe = field(default_factory=SheetRecipe)
     export: ExportRecipe = field(default_factory=ExportRecipe)
@@ -127,9 +155,27 @@ class MiniRecipe:
             train = replace(stage.train, count=max(stage.train.per_shard, round(scenes * minutes)))
             stages.append(replace(stage, train=train, transformer=_lasting(stage.transformer, share * minutes)))
         frames = replace(self.vae_frames, count=max(64, round(shares.vae_scenes_per_minute * minutes)))
-        return replace(self, vae_frames=frames, vae=_lasting(self.vae, shares.vae * minutes), stages=tuple(stages))
+        vae, decoder = _lasting(self.vae, shares.vae * minutes), lasting(self.decoder, shares.decoder * minutes)
+        text = _lasting(self.text, shares.text * minutes)
+        return replace(self, vae_frames=frames, vae=vae, decoder=decoder, text=text, stages=tuple(stages))
+
+    def for_phase(self, phase: str, minutes: float) -> MiniRecipe:
+        """This recipe with all of ``minutes`` for ``phase``, data sized as for a whole run of as many. Raises: InvalidInput."""
+        whole = self.within(minutes)
+        if phase == "vae":
+            return replace(whole, vae=_lasting(whole.vae, minutes))
+        if phase == "text":
+            return replace(whole, text=_lasting(whole.text, minutes))
+        if phase == "decoder":
+            return replace(whole, decoder=lasting(whole.decoder, minutes))
+        # stages share their minutes as they would a whole run's
+        return self.within(minutes / sum(self.shares.stages)) if phase == "transformer" else whole
+
+
+def lasting(loop: LoopRecipe, minutes: float) -> LoopRecipe:
+    """``loop`` with a budget of ``minutes``."""
+    return replace(loop, budget=Budget(minutes=minutes))
 
 
 def _lasting(recipe: R, minutes: float) -> R:
-    """``recipe`` with a budget of ``minutes``."""
-    return replace(recipe, loop=replace(recipe.loop, budget=Budget(minutes=minutes)))
+    return replace(recipe, loop=lasting(recipe.loop, minutes))

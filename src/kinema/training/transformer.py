@@ -30,7 +30,10 @@ Weights = Mapping[str, Mapping[str, Tensor]]
 
 @dataclass(frozen=True, kw_only=True)
 class TransformerRecipe:
-    """Everything that decides what a transformer becomes, but for its data and the weights it starts from."""
+    """Everything that decides what a transformer becomes, but for its data and the weights it starts from.
+
+    ``is_text_frozen``: the text encoder stays as it starts, since `kinema.training.text` has trained it.
+    """
 
     config: VideoTransformerConfig
     text: ByteTextEncoderConfig
@@ -41,6 +44,7 @@ class TransformerRecipe:
     shares: Mapping[Bucket, float] | None = None
     dtype: Dtype | Literal["auto"] = "auto"
     compile: bool = True
+    is_text_frozen: bool = False
     validation_samples: int = 128
     validation_bins: int = 5
 
@@ -63,9 +67,11 @@ class TransformerTask:
         self.transformer.init_weights(generator(recipe.loop.seed, TRANSFORMER))
         self.text_encoder.init_weights(generator(recipe.loop.seed, TEXT))
         for name, module in self.modules.items():
-            if start is not None:
+            if start is not None and name in start:
                 module.load_state_dict(start[name])
             module.to(self.device)
+        if recipe.is_text_frozen:
+            self.text_encoder.requires_grad_(False)
         sizes = batch_sizes(train.buckets, tokens=recipe.batch_tokens, tokens_of=self._tokens(train))
         self.loader = Loader(
             train, sizes=sizes, seed=recipe.loop.seed, shares=recipe.shares, pin=self.device.type == "cuda"
@@ -207,6 +213,7 @@ def train_transformer(  # noqa: PLR0913 - what, from what, where, and who watche
 ) -> Outcome:  # fmt: skip
     """Trains in ``folder`` to the end of the recipe's budget, going on from the newest checkpoint there; a new run begins at ``start``.
 
+    ``start`` may hold the weights of both modules or of one.
     Raises: Cancelled after a checkpoint; TrainingError for a checkpoint of another recipe.
     """
     known = facts_of_latest(folder)
@@ -231,6 +238,7 @@ def identity_of(recipe: TransformerRecipe, train: ShardSet) -> dict[str, Any]:
         "conditions": asdict(recipe.conditions),
         "times": asdict(recipe.times),
         "batch_tokens": recipe.batch_tokens,
+        "is_text_frozen": recipe.is_text_frozen,
         "shares": {str(b): s for b, s in (recipe.shares or {}).items()},
         "compile": recipe.compile,
         "data": train.fingerprint,

@@ -82,14 +82,14 @@ class VaeTask:
         return self._loss(batch, self.facts["dtype"])
 
     @torch.no_grad()
-    @torch.no_grad()
     def validate(self, step: int) -> Mapping[str, float]:
         """PSNR in dB of held-out clips: the mean of clips (the score), the worst clip, and that of first frames."""
         scores, first = [], []
         shown: list[Tensor] = []
         for bucket, count in self.validation.buckets.items():
-            for start in range(0, min(count, self.recipe.validation_clips), self.recipe.batch):
-                numbers = range(start, min(start + self.recipe.batch, count))
+            limit = min(count, self.recipe.validation_clips)
+            for start in range(0, limit, self.recipe.batch):
+                numbers = range(start, min(start + self.recipe.batch, limit))
                 target = to_model(self.validation.read(bucket, numbers)[0]["frames"].to(self.device))
                 mean, _ = self.model.encode(target)
                 output = self.model.decode(mean)
@@ -187,13 +187,18 @@ def train_vae(  # noqa: PLR0913 - what, from what, where, and who watches
 
 
 def trained_vae(recipe: VaeRecipe, data: ShardSet, *, folder: Path, device: str = "cpu") -> VideoAutoencoder:
-    """The autoencoder of the newest checkpoint: averaged weights, and its latents' mean and spread over ``data`` in its config."""
+    """The autoencoder of the newest checkpoint with averaged weights.
+
+    Its config has the latents' mean and spread: the recipe's, or if that has none, those over ``data``.
+    """
     model = VideoAutoencoder(recipe.config)
     model.load_state_dict(averaged(folder, NAME))
-    mean, std = latent_statistics(model.to(device).eval(), data, device=device)
-    measured = VideoAutoencoder(replace(recipe.config, latent_mean=mean, latent_std=std))
-    measured.load_state_dict(model.state_dict())
-    return measured.to(device).eval().requires_grad_(False)
+    model.to(device).eval().requires_grad_(False)
+    if recipe.config.latent_mean is None:
+        mean, std = latent_statistics(model, data, device=device)
+        # nothing but normalise and denormalise reads them
+        model.config = replace(recipe.config, latent_mean=mean, latent_std=std)
+    return model
 
 
 @torch.no_grad()

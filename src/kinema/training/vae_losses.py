@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -80,11 +79,6 @@ def to_frames(pixels: Float[Tensor, "b c t h w"]) -> Tensor:
     """Model pixels as uint8 frames (b t h w c)."""
     rounded = ((pixels.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
     return rearrange(rounded, "b c t h w -> b t h w c").contiguous()
-
-
-def merge(*parts: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Detached parts of several losses, for the log."""
-    return {k: v.detach() for part in parts for k, v in part.items()}
 
 
 def _differences(error: Tensor, dim: int) -> Tensor:

@@ -93,7 +93,10 @@ class TestEncoder:
         assert all(
             torch.equal(a, b) for a, b in zip(again.state_dict().values(), encoder.state_dict().values(), strict=True)
         )
+        for parameter in again.parameters():
+            parameter.data.fill_(torch.nan)
         again.init_weights(torch.Generator().manual_seed(1))
+        assert all(parameter.isfinite().all() for parameter in again.parameters())
         assert not torch.equal(again.embedding.weight, encoder.embedding.weight)
 
     def test_every_parameter_gets_a_gradient(self, encoder):

@@ -6,10 +6,12 @@ import math
 
 import pytest
 import torch
+from jaxtyping import TypeCheckError
 
 from kinema.models.layers.embeddings import MlpEmbedding, sinusoid
 from kinema.models.layers.norms import RmsNorm, layer_norm
 from kinema.models.layers.rope import apply_rope, rope_table
+from kinema.models.transformers.blocks import FeedForward
 
 
 def test_a_rotation_turns_each_pair_by_place_times_frequency():
@@ -78,3 +80,10 @@ def test_norms():
         norm.weight.fill_(2.0)
     assert torch.allclose(norm(x).pow(2).mean(dim=-1), torch.full((2, 3), 4.0), atol=1e-3)
     assert norm(x.bfloat16()).dtype == torch.float32
+
+
+def test_shapes_that_an_alias_states_are_checked():
+    layer = FeedForward(6, 12, "gelu")
+    layer(torch.zeros(2, 3, 6))
+    with pytest.raises(TypeCheckError, match="FeedForward"):
+        layer(torch.zeros(3, 6))

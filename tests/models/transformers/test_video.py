@@ -50,6 +50,14 @@ class TestInitialWeights:
         assert not torch.equal(states[0][key], states[2][key])
         assert states[0][key].std() == pytest.approx(0.88 * 48**-0.5, rel=0.1)
 
+    @pytest.mark.parametrize("conditions", [False, True])
+    def test_every_tensor_is_reached(self, small, all_conditions, conditions):
+        model = small(**(all_conditions if conditions else {"guidance_embeds": True}))
+        for parameter in model.parameters():
+            parameter.fill_(torch.nan)
+        model.init_weights(torch.Generator().manual_seed(3))
+        assert all(parameter.isfinite().all() for parameter in model.parameters())
+
     def test_conditions_add_nothing_at_first(self, small, inputs, all_conditions):
         model = small(**all_conditions)
         seen: list[torch.Tensor] = []
@@ -148,6 +156,8 @@ class TestBatch:
         model = small(**(all_conditions if conditions else {"guidance_embeds": True}))
         given = inputs(model.config, batch=3)
         given["text_mask"][1, 11:] = False
+        if conditions:
+            given["sigma"] = torch.tensor([[0.1, 0.5, 0.9], [0.0, 0.2, 0.2], [0.7, 0.0, 0.4]])
         whole = model(**given)
         for i in range(3):
             assert close(model(**{name: value[i : i + 1] for name, value in given.items()}), whole[i : i + 1])

@@ -17,5 +17,8 @@ def derive_seed(*parts: int | str) -> int:
 
 
 def generator(*parts: int | str) -> torch.Generator:
-    """A CPU random generator seeded with `derive_seed` of ``parts``."""
+    """A CPU random generator seeded with `derive_seed` of ``parts``: with the low 32 bits, all that torch reads.
+
+    They are as well mixed as the rest, so two generators are the same by chance alone, once in 2^32 pairs.
+    """
     return torch.Generator().manual_seed(derive_seed(*parts))

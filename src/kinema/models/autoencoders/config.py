@@ -61,9 +61,15 @@ class VideoAutoencoderConfig:
         for field, table in (("norm", NORMS), ("conv", CONVS), ("resample", RESAMPLERS)):
             if getattr(self, field) not in table:
                 raise InvalidInput(field, getattr(self, field), f"must be {choices(table)}")
-        counts = (self.in_channels, self.out_channels, self.latent_channels, *self.block_out_channels)
-        if not self.block_out_channels or min(*counts, *self.decoder_channels, self.norm_num_groups) < 1:
-            raise InvalidInput("block_out_channels", self.block_out_channels, "every channel count must be at least 1")
+        for field in ("in_channels", "out_channels", "latent_channels", "norm_num_groups"):
+            if getattr(self, field) < 1:
+                raise InvalidInput(field, getattr(self, field), "must be at least 1")
+        for field, widths in (
+            ("block_out_channels", self.block_out_channels),
+            ("decoder_block_out_channels", self.decoder_channels),
+        ):
+            if not widths or min(widths) < 1:
+                raise InvalidInput(field, widths, "must be a width of at least 1 for every level")
         for field in ("time_compression", "space_compression", "patch_px"):
             value = getattr(self, field)
             if value < 1 or value & (value - 1):
@@ -100,7 +106,9 @@ class VideoAutoencoderConfig:
             for width in {*self.block_out_channels, *self.decoder_channels}:
                 if width % self.norm_num_groups:
                     raise InvalidInput(
-                        "norm_num_groups", self.norm_num_groups, f"must divide every width; {width} is not"
+                        "norm_num_groups",
+                        self.norm_num_groups,
+                        f"must divide every width, and {width} isn't a multiple",
                     )
         if self.temporal_convs not in (0, 1, 2):
             raise InvalidInput("temporal_convs", self.temporal_convs, "must be 0, 1 or 2")

@@ -14,8 +14,6 @@ from kinema.models.layers.causal_conv import FactorisedConv3d
 BRANCH_GAIN = 0.3
 # Latents start nearly free of noise: at log-variance 0 it buries their mean, and hundreds of steps go by to dig it out.
 INITIAL_LOGVAR = -4.0
-# A standard deviation of e^-2 about the mean: at 1 the noise would drown what the first steps have to learn.
-INITIAL_LOGVAR = -4.0
 
 
 @torch.no_grad()
@@ -38,8 +36,6 @@ def init_autoencoder(model: nn.Module, moments: nn.Conv3d, generator: torch.Gene
         for module in conv.modules():
             if isinstance(module, (nn.Conv2d, nn.Conv3d)):
                 module.weight.mul_(gain)
-    bias = model.get_parameter("quant_conv.bias")
-    bias[bias.shape[0] // 2 :] = INITIAL_LOGVAR
     assert moments.bias is not None
     moments.bias[moments.out_channels // 2 :] = INITIAL_LOGVAR
     for module in model.modules():

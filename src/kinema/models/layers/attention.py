@@ -6,7 +6,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-KeyMask = Bool[Tensor, "b 1 1 m"] | None
+# Keys without a name: a block's mask covers video and text, which have names of their own there.
+KeyMask = Bool[Tensor, "b 1 1 _m"] | None
 
 
 def split_heads(x: Float[Tensor, "b n d"], num_heads: int) -> Float[Tensor, "b n h e"]:

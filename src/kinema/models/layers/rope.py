@@ -11,7 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-Table = tuple[Float[Tensor, "n f"], Float[Tensor, "n f"]]
+# Axes without a name: a block's table covers video and text, which have names of their own there.
+Table = tuple[Float[Tensor, "_n _f"], Float[Tensor, "_n _f"]]
 
 
 def rope_table(

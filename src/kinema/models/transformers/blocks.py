@@ -76,7 +76,7 @@ class _InProjection(nn.Module):
         super().__init__()
         self.proj = nn.Linear(in_dim, out_dim)
 
-    def forward(self, x: Tokens) -> Tokens:
+    def forward(self, x: Tokens) -> Float[Tensor, "b n o"]:
         return self.proj(x)
 
 

@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C as a wish to stop after the step at hand."""
+"""SIGTERM and Ctrl-C as a wish to stop after the step at hand. Standard library only."""
 
 from __future__ import annotations
 
