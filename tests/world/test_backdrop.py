@@ -43,15 +43,20 @@ def draw(scene: Scene, view: View | None = None, *times: float) -> Tensor:
     return backdrop([scene], moments, view or look_at(len(moments)), device=CPU)
 
 
+@pytest.mark.parametrize("weather", WEATHERS)
 @pytest.mark.parametrize("time", TIMES)
-def test_colours_are_finite_and_within_range(time: str) -> None:
+def test_colours_are_finite_and_within_range(time: str, weather: str) -> None:
+    # Ahead and aside, up into the sky, and down to the ground, all in one go.
+    views = [look_at(elevation=e, azimuth=a, px=(13, 17)) for e, a in ((6.0, 50.0), (-8.0, -50.0), (35.0, 0.0))]
+    axes, position, zoom = (torch.cat([getattr(v, name) for v in views]) for name in ("axes", "position", "zoom"))
+    view = View(axes=axes, position=position, zoom=zoom, height_px=13, width_px=17)
     for scene in every_look():
-        for weather in WEATHERS if scene.place != "room" else ("clear",):
-            for elevation, azimuth in ((6.0, 50.0), (-8.0, -50.0), (35.0, 0.0)):
-                picture = draw(replace(scene, time=time, weather=weather), look_at(elevation=elevation, azimuth=azimuth, px=(13, 17)))
-                assert torch.isfinite(picture).all()
-                assert float(picture.min()) > -0.01
-                assert float(picture.max()) < 1.7
+        if PLACES[scene.place].is_indoors and weather != "clear":
+            continue
+        picture = draw(replace(scene, time=time, weather=weather), view, 0.0, 0.4, 0.8)
+        assert torch.isfinite(picture).all()
+        assert float(picture.min()) > -0.01
+        assert float(picture.max()) < 1.7
 
 
 @pytest.mark.parametrize("scene", every_look(), ids=lambda s: f"{s.place}{'-afloat' * s.is_afloat}")
@@ -107,7 +112,8 @@ def test_a_still_camera_sees_a_still_land(place: str) -> None:
     pair = draw(place_scene(place), None, 0.0, 1.0)
     ground = pair[:, :, 30:]
     assert torch.equal(ground[0], ground[1])
-    assert float(((pair[0] - pair[1]).abs().amax(0) > 0.05).float().mean()) < 0.12  # clouds drift slowly, far water moves
+    if not PLACES[place].has_water:
+        assert float(((pair[0] - pair[1]).abs().amax(0) > 0.05).float().mean()) < 0.05  # clouds drift slowly
 
 
 @pytest.mark.parametrize("place", PLACES)
