@@ -48,7 +48,7 @@ def room(
         rows = (rx[:, floor_start:], rise[:, floor_start:], rz[:, floor_start:])
         floor = torch.stack(_floor(scenes, styles, moments, lights, eye, rows, focal), 1)
         shared = slice(floor_start, max(floor_start, wall_end))
-        _, _, to_wall = _walls(eye, tuple(r[:, : shared.stop - floor_start] for r in rows))
+        _, _, to_wall = _walls(eye, (rx[:, shared], rise[:, shared], rz[:, shared]))
         share = (0.5 - foot[:, shared] * focal / to_wall).clamp(0, 1)[:, None]
         height = shared.stop - shared.start
         floor[:, :, :height] = out[:, :, shared] * (1 - share) + floor[:, :, :height] * share
@@ -75,8 +75,8 @@ def _upright(
     x, y = eye[:, 0] + to_back * rx, eye[:, 1] + to_back * rise
     box = _window_box(styles, x, y)
     if box is not None:
-        crop = [p.expand_as(rx)[box] for p in (to_back, to_side)]
-        panes = _window(scenes, styles, [w[box] for w in wall], x[box], y[box], *crop, focal)
+        back, side = (p.expand_as(rx)[box] for p in (to_back, to_side))
+        panes = _window(scenes, styles, [w[box] for w in wall], x[box], y[box], back, side, focal)
         for whole, part in zip(wall, panes, strict=True):
             whole[box] = part
     ceiling = [0.93 * li for li in _wall_light(lights)]

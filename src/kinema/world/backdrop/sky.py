@@ -140,7 +140,7 @@ def _overcast_spots(scenes: Sequence[Scene]) -> list[Spot]:
     base = SKIES[scenes[0].time].overcast
     level = {"cloudy": 1.0, "rain": 0.56, "snow": 1.14}[weather]
     contrast = {"cloudy": 0.15, "rain": 0.30, "snow": 0.10}[weather]
-    light, dark = ((*(min(1.0, c * level * (1 + s * contrast)) for c in base),) for s in (0.7, -1.0))
+    light, dark = (_lit(base, level * (1 + s * contrast)) for s in (0.7, -1.0))
     randoms = [Random(s.layout, "clouds") for s in scenes]
     spots = []
     for row, up in enumerate((0.42, 0.30, 0.20, 0.115)):
@@ -151,6 +151,11 @@ def _overcast_spots(scenes: Sequence[Scene]) -> list[Spot]:
             spots.append(_cloud(centre, [e - 0.02 for e in slope], size, flat=(0.24, 0.055), colour=dark, core=0.2, strength=0.85))
             spots.append(_cloud(centre, [e + 0.015 for e in slope], size, flat=(0.17, 0.034), colour=light, core=0.3, strength=0.85))
     return spots
+
+
+def _lit(colour: Colour, factor: float) -> Colour:
+    r, g, b = (min(1.0, c * factor) for c in colour)
+    return (r, g, b)
 
 
 def _disc(azimuth: list[float], slope: float, radii: tuple[float, float], *, colour: Colour, core: float, strength: float = 1.0) -> Spot:
