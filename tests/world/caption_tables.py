@@ -167,7 +167,7 @@ WEATHERS_ZH = {
 }
 STYLES_EN = {"cartoon": "cartoon", "toy": r"toy diorama|miniature|toy style|toy model"}
 STYLES_ZH = {"cartoon": "卡通|动画片", "toy": "玩具模型|微缩模型|玩具微缩"}
-AERIAL_EN, AERIAL_ZH = r"drone|aerial|seen from above", "航拍|俯瞰|俯拍|俯视"
+AERIAL_EN, AERIAL_ZH = r"drone|aerial|seen from above|view from above", "航拍|俯瞰|俯拍|俯视"
 # camera: what it is called; what it does (after "camera")
 CAMERAS_EN = {
     "static": ("static shot|fixed camera|static camera", "(?:stay|hold)(?:s|ing) (?:still|fixed)"),

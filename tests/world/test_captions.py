@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -67,7 +68,7 @@ def test_a_thousand_scenes_are_told_as_they_are(language: str, form: str) -> Non
 )
 def test_the_reader_finds_what_is_not_so(language: str, text: str, change: dict[str, str]) -> None:
     ball = Subject(kind="ball", colour="red", action="roll", direction="left")
-    scene = Scene(subjects=(ball,), **({"place": "park", "time": "night"} | change))
+    scene = replace(Scene(subjects=(ball,), place="park", time="night"), **change)
     assert disagreements(scene, parse(text, language), is_dense=False)
 
 
@@ -257,6 +258,16 @@ def test_sentences_need_no_torch() -> None:
     )
     source = str(Path(kinema.world.__path__[0]).parents[1])
     subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": source})
+
+
+@pytest.mark.parametrize("language, sails", [("en", "sails"), ("zh", "叶片")])
+def test_only_windmills_have_sails(language: str, sails: str) -> None:
+    kinds = ("windmill", "volcano")
+    pair = tuple(
+        Subject(kind=kind, colour="red", action="stand", x=x) for kind, x in zip(kinds, (-0.8, 0.8), strict=True)
+    )
+    scene = Scene(subjects=pair, place="park", time="day")
+    assert not any(sails in caption(scene, language=language, form="dense", seed=n) for n in range(100))
 
 
 def test_forms_are_those_of_the_documents() -> None:

@@ -12,8 +12,8 @@ LEFT = Subject(kind="cube", colour="red", action="stand", x=-0.8)
 RIGHT = Subject(kind="ball", colour="blue", action="stand", x=0.8)
 
 
-def _names(*subjects: Subject, **more: str) -> list[str]:
-    scene = Scene(subjects=subjects, place="park", time="day", **more)
+def _names(*subjects: Subject, camera: str = "static") -> list[str]:
+    scene = Scene(subjects=subjects, place="park", time="day", camera=camera)
     return [r.name for r in relations(scene) if r.subject == 0]
 
 

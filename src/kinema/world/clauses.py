@@ -51,5 +51,5 @@ def side(scene: Scene, clause: Clause) -> str | None:
 def is_aloft(scene: Scene, clause: Clause) -> bool:
     """Whether all of the scene is in the air, so that it may be said to be over its place."""
     kinds = [KINDS[s.kind].surface for s in scene.subjects]
-    flies = clause.action == "fly" and len(scene.subjects) == 1
+    flies = clause.action == "fly" and len(scene.subjects) == 1 and scene.subject.kind != "rocket"
     return flies or (clause.action in IN_AIR and all(k == "air" for k in kinds) and clause.action not in PAIR_ACTIONS)

@@ -11,21 +11,27 @@ ENGLISH = Phrases(
             "{the} is a simple toy with a round head and short arms.",
         ),
         "robot": (
-            "{the} has a boxy body, a square head and two arms.",
-            "{the} is built of plain blocks, with arms and legs.",
+            "{the} has a boxy body, glowing eyes and an antenna.",
+            "{the} is built of boxes, with glowing eyes in its square head.",
         ),
         "astronaut": ("{the} wears a big round helmet with a visor.", "{the} has a round helmet and a thick suit."),
         "puppy": (
             "{the} has floppy ears, a round head and four short legs.",
             "{the} has four short legs, floppy ears and a tail.",
         ),
-        "cat": ("{the} has pointed ears, four legs and a long tail.", "{the} has two pointed ears and a long tail."),
+        "cat": (
+            "{the} has pointed ears and a long tail held up in a curve.",
+            "{the} has two pointed ears and a long curved tail.",
+        ),
         "rabbit": ("{the} has two long upright ears and a round body.", "{the} has a round body and long ears."),
         "bird": (
             "{the} has a small beak, two wings and thin legs.",
             "{the} has a round body with a small beak and two wings.",
         ),
-        "duck": ("{the} has a flat beak, a round body and two wings.", "{the} has a broad flat beak and a plump body."),
+        "duck": (
+            "{the} has a flat beak, a long neck and an upturned tail.",
+            "{the} has a plump body and a broad flat beak.",
+        ),
         "penguin": (
             "{the} has a pale belly, a small beak and two flippers.",
             "{the} has an upright plump body and two flippers.",
@@ -39,57 +45,91 @@ ENGLISH = Phrases(
             "{the} has a straight trunk and a full crown of leaves.",
             "{the} has a rounded crown on a short trunk.",
         ),
-        "flower": ("{the} has broad petals on a slender stem.", "{the} has petals all around the top of its stem."),
-        "cactus": ("{the} has a thick stem with two arms.", "{the} has a rounded stem and arms that point upwards."),
-        "mushroom": ("{the} has a wide domed cap on a thick stalk.", "{the} has a round cap and a pale stalk."),
+        "flower": (
+            "{the} has broad petals on a slender stem with leaves.",
+            "{the} has six petals around a golden middle.",
+        ),
+        "cactus": (
+            "{the} has a thick stem with two raised arms.",
+            "{the} has a thick stem dotted with spines, and two arms.",
+        ),
+        "mushroom": (
+            "{the} has a wide dotted cap on a thick stem.",
+            "{the} has a dotted cap and a pale stem with a face.",
+        ),
         "grass": ("{the} has long narrow blades that fan out.", "{the} has many slender blades."),
-        "cliff": ("{the} is steep and jagged, with bare rock faces.", "{the} rises steeply out of the water."),
-        "iceberg": ("{the} has sharp peaks and steep sides.", "{the} rises out of the water with jagged peaks."),
+        "cliff": (
+            "{the} is built of slabs of rock, with grass on top.",
+            "{the} rises steeply out of the water, with boulders at its foot.",
+        ),
+        "iceberg": ("{the} has sharp tilted peaks with pale tips.", "{the} rises out of the water with jagged peaks."),
         "volcano": (
-            "{the} has wide slopes that rise to a crater.",
-            "{the} has the shape of a broad cone with a crater on top.",
+            "{the} has a glowing crater, with lava running down.",
+            "{the} has the shape of a broad cone, with smoke above its glowing crater.",
         ),
-        "car": ("{the} has windows, lamps and four dark wheels.", "{the} has a rounded cabin and four dark wheels."),
-        "lorry": (
-            "{the} has a cab in front, a big load box and dark wheels.",
-            "{the} has a tall cab and a long box on dark wheels.",
+        "car": (
+            "{the} has a glass cabin, round lamps and dark wheels.",
+            "{the} has a rounded body and a glass cabin with a roof.",
         ),
-        "train": ("{the} has windows and a row of dark wheels.", "{the} has a long body on a row of wheels."),
-        "boat": ("{the} has a curved hull and a mast.", "{the} has a hull that is pointed in front."),
+        "lorry": ("{the} has a cab in front of a high cargo box.", "{the} has a cab, a high box and six wheels."),
+        "train": (
+            "{the} has a steam engine with a funnel and one waggon.",
+            "{the} is a small steam engine that pulls one waggon.",
+        ),
+        "boat": ("{the} has a curved hull, a mast and sails.", "{the} has a large sail and a small one on its mast."),
         "aeroplane": (
-            "{the} has a long body, two wings and a tail fin.",
-            "{the} has two broad wings and an upright tail fin.",
+            "{the} has wide wings, a tail and a turning propeller.",
+            "{the} has a stout body, wide wings and a propeller.",
         ),
         "balloon": (
-            "{the} is a big round envelope with a small basket below.",
-            "{the} carries a small basket under its round envelope.",
+            "{the} is a great striped ball with a small basket below.",
+            "{the} carries a small basket on ropes under its round envelope.",
         ),
         "rocket": (
-            "{the} has a pointed nose and fins at its foot.",
-            "{the} is tall and slim, with a pointed nose and fins.",
+            "{the} has a round belly, a pointed nose and fins at its foot.",
+            "{the} has portholes, fins and a pointed nose.",
         ),
-        "ball": ("{the} is perfectly round.", "{the} has a smooth round shape."),
-        "cube": ("{the} has flat square sides and straight edges.", "{the} has six square faces."),
-        "cylinder": ("{the} has a round top and straight sides.", "{the} is straight and round, with flat ends."),
+        "ball": (
+            "{the} is perfectly round, with a band around it.",
+            "{the} has a smooth round shape and one broad band.",
+        ),
+        "cube": (
+            "{the} has flat square sides and two crossing bands.",
+            "{the} has six square faces with bands like a parcel.",
+        ),
+        "cylinder": (
+            "{the} is straight and round, with flat ends.",
+            "{the} looks like a drum with a band over its ends.",
+        ),
         "cone": ("{the} is wide at the foot and pointed at the top.", "{the} has a round foot and a pointed tip."),
         "ring": ("{the} is round with a wide hole in the middle.", "{the} has a big hole in the middle."),
         "cup": ("{the} has a round rim and a handle.", "{the} has a handle on one side."),
-        "lantern": ("{the} has a rounded body that hangs from its top.", "{the} has a plump rounded body."),
-        "kite": ("{the} has a flat pointed shape and a tail.", "{the} has the shape of a diamond, with a tail."),
+        "lantern": (
+            "{the} has a rounded body with glowing panels and a tassel.",
+            "{the} has glowing panels and a tassel below.",
+        ),
+        "kite": ("{the} has the shape of a diamond, with a tail of bows.", "{the} is a flat diamond with a long tail."),
         "house": (
-            "{the} has a door, windows and a pitched roof.",
-            "{the} has a sloping roof above its door and windows.",
+            "{the} has a door, a chimney and a pitched roof.",
+            "{the} has a gabled roof with a chimney above its door.",
         ),
-        "tower": ("{the} is tall and narrow.", "{the} rises tall and slim."),
+        "tower": ("{the} is built of toy blocks, one upon the other.", "{the} is a tall pile of blocks."),
         "lighthouse": (
-            "{the} is tall and slim, with a lamp room on top.",
-            "{the} has a lamp room at the top of its tall body.",
+            "{the} is a striped tower with a shining lamp on top.",
+            "{the} has stripes, a narrow gallery and a lamp under its cap.",
         ),
-        "castle": ("{the} has thick walls and towers at its corners.", "{the} has several towers and a gate."),
+        "castle": (
+            "{the} has four round towers with pointed roofs and a gate.",
+            "{the} has brick walls between round towers with pointed roofs.",
+        ),
         "windmill": ("{the} has four big sails in front.", "{the} has a tall body with four broad sails."),
     },
     motion={
         "stand": ("{the} stays in one spot and hardly moves.", "{the} keeps its place the whole time."),
+        "stand_windmill": (
+            "{the} stays in its place while its sails turn.",
+            "{the} keeps its place, and its sails go round.",
+        ),
         "waves": (
             "White foam splashes up where the water hits the rock.",
             "Again and again the water breaks into white foam at the foot of the rock.",
@@ -101,7 +141,7 @@ ENGLISH = Phrases(
             "Again and again {the} leaves the ground and lands.",
         ),
         "spin": (
-            "{the} turns about its upright axis and shows every side.",
+            "{the} turns about an upright axis and shows every side.",
             "{the} turns round and round in one spot.",
         ),
         "spin_windmill": ("The sails of {the} turn round and round.", "{the} stands still while its sails go round."),
@@ -110,7 +150,7 @@ ENGLISH = Phrases(
             "{the} raises one hand and moves it to and fro.",
             "One hand goes up and swings from side to side in greeting.",
         ),
-        "sway": ("{the} bends gently to one side and then to the other.", "{the} leans to and fro in a slow rhythm."),
+        "sway": ("{the} moves gently to one side and then to the other.", "{the} leans to and fro in a slow rhythm."),
         "fall": (
             "{the} drops from above, hits the ground, bounces and comes to rest.",
             "After the drop {the} bounces a few times, lower each time.",
@@ -180,7 +220,7 @@ ENGLISH = Phrases(
     far={
         "park": (
             "Behind stand round trees in front of low hills.",
-            "In the background are round trees and low green hills.",
+            "In the background are round trees and low hills.",
         ),
         "beach": (
             "Behind lies the sea with a palm tree and a white sailing boat.",
@@ -300,7 +340,7 @@ ENGLISH = Phrases(
         "medium": "medium shot",
         "wide": "wide shot",
         "level": "eye level",
-        "high": "aerial view from above",
+        "high": "high angle from above",
     },
     style={
         "toy": ("toy diorama, soft 3D shading", "stylised 3D animation with simple, bold shapes"),

@@ -24,6 +24,7 @@ _DRONE = {
     "en": ("It is an aerial view, as if from a drone.", "Everything is seen from above in a drone view."),
     "zh": ("这是从高处俯拍的航拍画面。", "画面是无人机航拍的俯视视角。"),
 }
+_FROM_ABOVE = {"en": "Everything is seen from above.", "zh": "画面从高处俯拍。"}
 _CAMERA_EN = ("The camera {does}.", "Meanwhile the camera {does}.", "The camera {does} during the shot.")
 _CAMERA_ZH = ("{camera}。", "与此同时，{camera}。", "拍摄时{camera}。")
 
@@ -33,17 +34,20 @@ def dense(scene: Scene, language: str, random: Random) -> str:
     phrases = PHRASES[language]
     speech = (speech_en if language == "en" else speech_zh).Speech(scene, random)
     main, *others = speech.parts(clauses(scene))
-    openings = _openings_en if language == "en" else _openings_zh
-    sentences = openings(speech, main, others)
-    if len(main.actors) > 1 or random.chance(_STYLE_SHARE[scene.style]):
+    if isinstance(speech, speech_en.Speech):
+        sentences = _openings_en(speech, main, others)
+    else:
+        sentences = _openings_zh(speech, main, others)
+    if random.chance(_STYLE_SHARE[scene.style]):
         sentences.append(random.choice(phrases.style_sentence[scene.style]))
     sentences += _about(speech, phrases, main)
     sentences += _relations(speech, phrases)
     sentences.append(background(scene, language, random))
     sentences.append(light(scene, language, random))
     if scene.elevation_deg >= DRONE_DEG:
-        sentences.append(random.choice(_DRONE[language]))
-    sentences.append(_camera_en(speech) if language == "en" else _camera_zh(speech))
+        is_indoors = PLACES[scene.place].is_indoors
+        sentences.append(_FROM_ABOVE[language] if is_indoors else random.choice(_DRONE[language]))
+    sentences.append(_camera_en(speech) if isinstance(speech, speech_en.Speech) else _camera_zh(speech))
     return " ".join(capital(s) for s in sentences) if language == "en" else "".join(sentences)
 
 
@@ -118,18 +122,20 @@ def _openings_zh(speech: speech_zh.Speech, main: Clause, others: Sequence[Clause
 
 
 def _about(speech: speech_en.Speech | speech_zh.Speech, phrases: Phrases, main: Clause) -> list[str]:
-    """How the first actor looks and how it moves."""
+    """How those look that act first, and how they move."""
     number, random = main.actors[0], speech.random
-    the = speech.the(number)
-    if the is None or len(main.actors) > 1:
+    is_one, is_kind = len(main.actors) == 1, len({speech.scene.subjects[n].kind for n in main.actors}) == 1
+    the = speech.the(number) if is_one else speech.each(number, is_kind=is_kind)
+    if the is None:
         return []
     out = []
-    if len(speech.scene.subjects) == 1 or random.chance(0.25):
+    if is_kind and (len(speech.scene.subjects) == len(main.actors) or random.chance(0.25)):
         out.append(random.choice(phrases.look[speech.scene.subjects[number].kind]).format(the=the))
     other = None if main.target is None else speech.the(main.target)
-    kind = speech.scene.subjects[number].kind
-    action = f"{main.action}_{kind}" if f"{main.action}_{kind}" in phrases.motion else main.action
-    if main.target is None or other is not None:
+    own = [f"{main.action}_{speech.scene.subjects[n].kind}" for n in main.actors]
+    action = own[0] if is_kind and own[0] in phrases.motion else main.action
+    is_shared = is_kind or not any(name in phrases.motion for name in own)  # a windmill's sails are no volcano's
+    if is_shared and (main.target is None or other is not None):
         out.append(random.choice(phrases.motion[action]).format(the=the, other=other))
     return out
 

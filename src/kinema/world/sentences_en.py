@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kinema.world.clauses import Clause, clauses
+from kinema.world.nature import PLACES
 from kinema.world.relations import relations
 from kinema.world.rng import Random
 from kinema.world.scene import Scene
@@ -51,7 +52,7 @@ def _short(scene: Scene, random: Random, said: dict[str, bool]) -> str:
 
 
 def _head(scene: Scene, random: Random, said: dict[str, bool]) -> str:
-    if said["view"] and random.chance(0.6):
+    if said["view"] and not PLACES[scene.place].is_indoors and random.chance(0.6):
         return random.choice(cameras.DRONE["en"][0])
     if said["style"] and random.chance(0.5):
         return random.choice(cameras.STYLE_HEADS[scene.style]["en"])
@@ -60,8 +61,9 @@ def _head(scene: Scene, random: Random, said: dict[str, bool]) -> str:
 
 def _tags(scene: Scene, random: Random, said: dict[str, bool], head: str) -> list[str]:
     tags = []
+    views = cameras.FROM_ABOVE["en"] if PLACES[scene.place].is_indoors else cameras.DRONE["en"][1]
     if said["view"] and head not in cameras.DRONE["en"][0]:
-        tags.append(random.choice(cameras.DRONE["en"][1]))
+        tags.append(random.choice(views))
     if said["style"] and head not in cameras.STYLE_HEADS[scene.style]["en"]:
         tags.append(random.choice(cameras.STYLE_WORDS[scene.style]["en"]))
     return tags

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kinema.world.clauses import WAVES, Clause, clauses
+from kinema.world.nature import PLACES
 from kinema.world.relations import relations
 from kinema.world.rng import Random
 from kinema.world.scene import Scene
@@ -32,8 +33,9 @@ def _short(scene: Scene, random: Random, said: dict[str, bool]) -> str:
     text = core(speech, main, place, when, way=said["direction"]) + "".join(_other(speech, main, c) for c in others)
     if said["weather_clause"]:
         text += "，" + speech.pick(WEATHER_CLAUSES_ZH[scene.weather])
+    views = cameras.FROM_ABOVE["zh"] if PLACES[scene.place].is_indoors else cameras.DRONE["zh"][1]
     if said["view"] and head not in cameras.DRONE["zh"][0]:
-        text += "，" + random.choice(cameras.DRONE["zh"][1])
+        text += "，" + random.choice(views)
     if said["style"] and head not in cameras.STYLE_HEADS[scene.style]["zh"]:
         text += "，" + random.choice(cameras.STYLE_WORDS[scene.style]["zh"])
     if said["camera"]:
@@ -81,7 +83,7 @@ def _waves(speech: Speech, clause: Clause, place: str, when: list[str]) -> str:
 
 
 def _head(scene: Scene, random: Random, said: dict[str, bool]) -> str:
-    if said["view"] and random.chance(0.5):
+    if said["view"] and not PLACES[scene.place].is_indoors and random.chance(0.5):
         return random.choice(cameras.DRONE["zh"][0])
     if said["style"] and random.chance(0.4):
         return random.choice(cameras.STYLE_HEADS[scene.style]["zh"])

@@ -129,6 +129,10 @@ class Speech:
             return "the " + " ".join(ordered)
         return None
 
+    def each(self, number: int, *, is_kind: bool) -> str:
+        """Each of several, said by the noun of one of them if all are of its kind."""
+        return "each " + self.noun(number) if is_kind else "each of them"
+
     def clause(self, clause: Clause, *, doing: bool, way: bool = False, is_short: bool = True) -> tuple[str, str]:
         """Who, and what they do; a bare "stands" is too short where nothing follows."""
         if clause.action == WAVES:

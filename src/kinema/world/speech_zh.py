@@ -122,6 +122,11 @@ class Speech:
             return f"{self.colour(number)}的{self.noun(number)}"
         return None
 
+    def each(self, number: int, *, is_kind: bool) -> str:
+        """Each of several, said by the noun of one of them if all are of its kind."""
+        measure = MEASURE_WORDS[self.scene.subjects[number].kind]
+        return f"每{measure}{self.noun(number)}" if is_kind else "它们"
+
     def who(self, clause: Clause) -> str:
         """Those that act in ``clause``; nobody where the waves do."""
         return "" if clause.action == WAVES else self.several(clause.actors)

@@ -57,7 +57,12 @@ def vocabulary() -> dict[str, dict[str, list[str]]]:
     }
     out = {name: {v: _unique((*w["en"], *w["zh"])) for v, w in table.items()} for name, table in tables.items()}
     out["action"] = {action: _unique((*_verbs_en(action), *_verbs_zh(action))) for action in verbs_en.VERBS}
-    views = (word for language in ("en", "zh") for words in cameras.DRONE[language] for word in words)
+    views = (
+        word
+        for language in ("en", "zh")
+        for words in (*cameras.DRONE[language], cameras.FROM_ABOVE[language])
+        for word in words
+    )
     out["view"] = {"aerial": _unique(_bare_heads(views))}
     out["count"] = {str(n): _unique((*w["en"], *w["zh"])) for n, w in NUMBER_WORDS.items()}
     out["clothes"] = {word: [word, chinese] for word, chinese in CLOTHES.values()}

@@ -62,6 +62,8 @@ DRONE = {
     ),
     "zh": (("航拍：", "航拍镜头：", "俯瞰："), ("航拍", "航拍视角", "俯拍", "无人机航拍")),
 }
+# Indoors no drone flies.
+FROM_ABOVE = {"en": ("seen from above", "view from above"), "zh": ("俯拍", "从高处俯拍")}
 STYLE_WORDS = {
     "toy": {
         "en": ("toy diorama", "toy style", "miniature diorama"),

@@ -14,6 +14,7 @@ VERBS: dict[str, dict[str, str]] = {
         "animals": "stand still|stay still|stand quietly|stand",
         "plants": "stand|stand still|stand quietly",
         "buildings": "stand|stand still|stand quietly",
+        "windmill": "stand|stand upright",
         "cliff": "stand",
         "iceberg": "lie still|stay still|rest",
         "volcano": "stand|rise|stand quietly",
