@@ -16,6 +16,7 @@ from kinema.world.solids import (
     CYLINDER,
     DOME,
     ELLIPSOID,
+    PYRAMID,
     RING,
     WEDGE,
     Prop,
@@ -25,6 +26,7 @@ from kinema.world.solids import (
     capsule,
     cone,
     gather,
+    pyramid,
     ring,
     stand,
     wedge,
@@ -37,6 +39,7 @@ CPU = torch.device("cpu")
 STEP = 5e-3
 SHAPES = [
     ELLIPSOID, BOX, CYLINDER, DOME, CONE, cone(0.35), cone(0.9), CAPSULE, capsule(0.2), RING, ring(0.12), WEDGE, wedge(0.6),
+    PYRAMID, pyramid(0.4),
 ]  # fmt: skip
 
 
@@ -60,6 +63,8 @@ def inside(shape: Shape, p: Tensor) -> Tensor:
     room = (1 + r) / 2 - (1 - r) / 2 * y
     if shape.name == "wedge":
         return (x.abs() <= 1) & (y.abs() <= 1) & (z.abs() <= room)
+    if shape.name == "pyramid":
+        return (y.abs() <= 1) & (z.abs() <= room) & (x.abs() <= room)
     if shape.name == "cone":
         return (y.abs() <= 1) & (across <= room**2)
     if shape.name == "cylinder":

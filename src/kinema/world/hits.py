@@ -115,6 +115,20 @@ def hit_wedge(o: Coordinates, d: Coordinates, ratio: float) -> Hit:
     return torch.where((t < out) & (t > 0), t, FAR), normal, _along(o, d, t)
 
 
+def hit_pyramid(o: Coordinates, d: Coordinates, ratio: float) -> Hit:
+    """The box that narrows along x and z, to a point for the ratio 0."""
+    y_in, y_out = slab(o[1], d[1])
+    x_in, x_out, ahead = slants([o[2], o[1], o[0]], [d[2], d[1], d[0]], ratio)
+    z_in, z_out, side = slants(o, d, ratio)
+    t = torch.maximum(torch.maximum(x_in, y_in), z_in)
+    out = torch.minimum(torch.minimum(x_out, y_out), z_out)
+    on_z = z_in >= t
+    on_x = ~on_z & (x_in >= t)
+    rise = torch.where(on_z | on_x, (1 - ratio) / 2, -torch.sign(d[1]))
+    normal = [torch.where(on_x, ahead, 0.0), rise, torch.where(on_z, side, 0.0)]
+    return torch.where((t < out) & (t > 0), t, FAR), normal, _along(o, d, t)
+
+
 def hit_cone(o: Coordinates, d: Coordinates, ratio: float) -> Hit:
     """The cone with base and, for a ratio above 0, a flat top."""
     side_in, side_out, meets = round_side(o, d, ratio)
@@ -124,7 +138,11 @@ def hit_cone(o: Coordinates, d: Coordinates, ratio: float) -> Hit:
     on_side = side_in > flat_in
     slope = (1 - ratio) / 2
     rise = ((1 + ratio) / 2 - slope * at[1]) * slope
-    normal = [torch.where(on_side, at[0], 0.0), torch.where(on_side, rise, -torch.sign(d[1])), torch.where(on_side, at[2], 0.0)]
+    normal = [
+        torch.where(on_side, at[0], 0.0),
+        torch.where(on_side, rise, -torch.sign(d[1])),
+        torch.where(on_side, at[2], 0.0),
+    ]
     return torch.where(meets & (t < torch.minimum(side_out, flat_out)) & (t > 0), t, FAR), normal, at
 
 
@@ -148,7 +166,11 @@ def hit_dome(o: Coordinates, d: Coordinates, ratio: float) -> Hit:
     out = torch.minimum(round_out, torch.where(up, FAR, level))
     at = _along(o, d, t)
     on_flat = flat_in > round_in
-    normal = [torch.where(on_flat, 0.0, at[0]), torch.where(on_flat, -1.0, (at[1] + 1) / 4), torch.where(on_flat, 0.0, at[2])]
+    normal = [
+        torch.where(on_flat, 0.0, at[0]),
+        torch.where(on_flat, -1.0, (at[1] + 1) / 4),
+        torch.where(on_flat, 0.0, at[2]),
+    ]
     return torch.where((disc > 0) & (t < out) & (t > 0), t, FAR), normal, at
 
 
@@ -210,6 +232,7 @@ HITS: dict[str, Callable[[Coordinates, Coordinates, float], Hit]] = {
     "ellipsoid": hit_ellipsoid,
     "box": hit_box,
     "wedge": hit_wedge,
+    "pyramid": hit_pyramid,
     "cone": hit_cone,
     "cylinder": hit_cylinder,
     "dome": hit_dome,

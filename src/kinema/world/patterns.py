@@ -9,13 +9,28 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from kinema.world.solids import BAND, BRICKS, CROSS, DOTS, GORES, GRAIN, PLAIN, SPOKES, STRIPES, WINDOWS
+from kinema.world.solids import (
+    BAND,
+    BRICKS,
+    CROSS,
+    DOTS,
+    GORES,
+    GRAIN,
+    PLAIN,
+    RIBS,
+    SKIRT,
+    SPOKES,
+    SPOTS,
+    STRIPES,
+    WINDOWS,
+)
 
 _BAND = 0.24
 _CROSS = 0.20
 _CROSS_SHADE = 0.18
 _GOLDEN = (0.5257311, 0.8506508)  # the corners of an icosahedron: (0, +-first, +-second) and its turns
-_DOT = 0.93  # cosine of a dot's reach
+_DOT = 0.943  # cosine of a dot's reach
+_STREAK = 0.72  # of a paint, in the grain
 _ROWS = 2.5  # of bricks, a unit of height
 
 Coordinates = list[Tensor]
@@ -23,6 +38,10 @@ Coordinates = list[Tensor]
 
 def paint(pattern: str, at: Coordinates, normal: Coordinates, colour: Coordinates, accent: Coordinates) -> Coordinates:
     """The three channels at points ``at``."""
+    if pattern.endswith(GRAIN):
+        pattern = pattern.removesuffix(GRAIN)
+        streak = torch.where(_grain(at), _STREAK, 1.0)
+        colour = [c * streak for c in colour]
     if pattern == PLAIN:
         return colour
     if pattern == CROSS:
@@ -51,7 +70,17 @@ def _stripes(at: Coordinates, normal: Coordinates) -> Tensor:
 
 def _gores(at: Coordinates, normal: Coordinates) -> Tensor:
     x, z = at[0].abs(), at[2].abs()
-    return (x - z).abs() < 0.36 * (x + z)
+    return (x - z).abs() < 0.30 * (x + z)
+
+
+def _ribs(at: Coordinates, normal: Coordinates) -> Tensor:
+    x, z = at[0].abs(), at[2].abs()
+    return torch.minimum(torch.minimum(x, z), (x - z).abs() * 0.7) < 0.075
+
+
+def _skirt(at: Coordinates, normal: Coordinates) -> Tensor:
+    zigzag = (_share(at[0] * 1.5) - 0.5).abs() - (_share(at[2] * 1.5) - 0.5).abs()
+    return at[1] + 0.35 * zigzag < -0.50
 
 
 def _dots(at: Coordinates, normal: Coordinates) -> Tensor:
@@ -59,6 +88,10 @@ def _dots(at: Coordinates, normal: Coordinates) -> Tensor:
     p, q = _GOLDEN
     x, y, z = x.abs(), y.abs(), z.abs()
     return torch.maximum(torch.maximum(p * y + q * z, p * z + q * x), p * x + q * y) > _DOT
+
+
+def _spots(at: Coordinates, normal: Coordinates) -> Tensor:
+    return _dots([at[0], at[1] * 0.5 + 0.5, at[2]], normal)
 
 
 def _windows(at: Coordinates, normal: Coordinates) -> Tensor:
@@ -82,11 +115,11 @@ def _spokes(at: Coordinates, normal: Coordinates) -> Tensor:
     return (torch.minimum(x, z) < 0.16) & (x * x + z * z < 0.42) & (normal[1].abs() > 0.5)
 
 
-def _grain(at: Coordinates, normal: Coordinates) -> Tensor:
+def _grain(at: Coordinates) -> Tensor:
     # Rings about an axis beside the solid, bent a little by a zigzag along y.
     bent = (_share(at[1] * 0.55 + 0.3) - 0.5).abs() * 0.5 + 0.12 * at[1]
     x, z = at[0] + 0.7 + bent, at[2] - 1.9 - bent
-    return _share((x * x + z * z) * 0.95) < 0.34
+    return _share((x * x + z * z) * 0.62) < 0.36
 
 
 _WHERE: dict[str, Callable[[Coordinates, Coordinates], Tensor]] = {
@@ -95,8 +128,10 @@ _WHERE: dict[str, Callable[[Coordinates, Coordinates], Tensor]] = {
     STRIPES: _stripes,
     GORES: _gores,
     DOTS: _dots,
+    RIBS: _ribs,
+    SKIRT: _skirt,
+    SPOTS: _spots,
     WINDOWS: _windows,
     BRICKS: _bricks,
     SPOKES: _spokes,
-    GRAIN: _grain,
 }

@@ -97,6 +97,13 @@ def _wedge_cover(o: Coordinates, d: Coordinates, ratio: float) -> Tensor:
     return _thick(torch.minimum(torch.minimum(x_out, y_out), z_out) - torch.maximum(torch.maximum(x_in, y_in), z_in), d)
 
 
+def _pyramid_cover(o: Coordinates, d: Coordinates, ratio: float) -> Tensor:
+    y_in, y_out = slab(o[1], d[1])
+    x_in, x_out, _ = slants([o[2], o[1], o[0]], [d[2], d[1], d[0]], ratio)
+    z_in, z_out, _ = slants(o, d, ratio)
+    return _thick(torch.minimum(torch.minimum(x_out, y_out), z_out) - torch.maximum(torch.maximum(x_in, y_in), z_in), d)
+
+
 def _cone_cover(o: Coordinates, d: Coordinates, ratio: float) -> Tensor:
     side_in, side_out, meets = round_side(o, d, ratio)
     flat_in, flat_out = slab(o[1], d[1])
@@ -134,6 +141,7 @@ _COVERS: dict[str, Callable[[Coordinates, Coordinates, float], Tensor]] = {
     "ellipsoid": _ball_cover,
     "box": _box_cover,
     "wedge": _wedge_cover,
+    "pyramid": _pyramid_cover,
     "cone": _cone_cover,
     "cylinder": _cylinder_cover,
     "dome": _dome_cover,

@@ -25,6 +25,7 @@ class Shape(NamedTuple):
 ELLIPSOID, BOX, CYLINDER = Shape("ellipsoid"), Shape("box"), Shape("cylinder")
 DOME = Shape("dome")  # half an ellipsoid with its flat side at y=-1; turned over it is a bowl
 CONE, CAPSULE, RING, WEDGE = Shape("cone", 0.0), Shape("capsule", 0.5), Shape("ring", 0.3), Shape("wedge", 0.0)
+PYRAMID = Shape("pyramid")
 
 
 def cone(top: float) -> Shape:
@@ -47,17 +48,25 @@ def wedge(top: float) -> Shape:
     return Shape("wedge", top)
 
 
+def pyramid(top: float) -> Shape:
+    """A box that narrows along x and z."""
+    return Shape("pyramid", top)
+
+
 # Patterns paint the second colour where a point's own coordinates fall in a region.
 PLAIN = "plain"
 BAND = "band"  # one round the middle, about x
 CROSS = "cross"  # two bands over a box, whose x faces are darker
 STRIPES = "stripes"  # level bands
 GORES = "gores"  # upright strips round y
-DOTS = "dots"  # twelve, evenly all round
+RIBS = "ribs"  # eight thin upright lines
+DOTS = "dots"  # twelve on a ball, evenly all round
+SPOTS = "spots"  # the same on a dome
+SKIRT = "skirt"  # all below a zigzag line
 WINDOWS = "windows"  # two by two on each upright side
 BRICKS = "bricks"  # joints between staggered rows
 SPOKES = "spokes"  # a cross on the ends: a wheel's
-GRAIN = "grain"  # streaks along y, as of wood
+GRAIN = "+grain"  # after another's name: darker streaks along y in the first colour, as of wood
 
 
 @dataclass(frozen=True, kw_only=True)

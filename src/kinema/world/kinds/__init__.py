@@ -92,7 +92,8 @@ def subject_size(subject: Subject) -> float:
 def subject_solids(subject: Subject, pose: Pose) -> Solids:
     """``subject`` of an unflipped scene as solids in world space, at the moments of ``pose``."""
     size = subject_size(subject)
-    parts = BUILD[subject.kind](Body(colour=subject.colour, material=subject.material, size=size, pose=pose))
+    near = 1.0 if subject.direction == "right" else -1.0
+    parts = BUILD[subject.kind](Body(colour=subject.colour, material=subject.material, size=size, near=near, pose=pose))
     solids = gather([replace(part, matrix=part.matrix.expand(len(pose.x), 3, 4)) for part in parts])
     return replace(solids, matrix=compose(placement(subject, pose)[:, None], solids.matrix))
 

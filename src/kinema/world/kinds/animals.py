@@ -29,7 +29,9 @@ def _eyes(body: Body, place: Vector, radii: Vector = (0.045, 0.055, 0.045)) -> l
 def puppy(body: Body) -> list[Solid]:
     """Hanging ears, a snout, a wagging tail."""
     pose, swing = body.pose, _stride(body.pose, 0.65)
-    tail = compose(translate(-0.40, 0.60, 0.0), rotate("x", _wag(pose)), rotate("z", 0.65), at((0.0, 0.16, 0.0), (0.07, 0.2, 0.07)))
+    tail = compose(
+        translate(-0.40, 0.60, 0.0), rotate("x", _wag(pose)), rotate("z", 0.65), at((0.0, 0.16, 0.0), (0.07, 0.2, 0.07))
+    )
     parts = [
         body.part(ELLIPSOID, at((0.0, 0.48, 0.0), (0.44, 0.245, 0.235))),
         body.part(ELLIPSOID, at((0.40, 0.80, 0.0), (0.27, 0.26, 0.26))),
@@ -39,7 +41,9 @@ def puppy(body: Body) -> list[Solid]:
         *_eyes(body, (0.615, 0.87, 0.11)),
     ]
     for z in SIDES:
-        ear = compose(translate(0.34, 0.95, z * 0.21), rotate("x", -z * 0.35), at((0.0, -0.15, 0.0), (0.12, 0.21, 0.065)))
+        ear = compose(
+            translate(0.34, 0.95, z * 0.21), rotate("x", -z * 0.35), at((0.0, -0.15, 0.0), (0.12, 0.21, 0.065))
+        )
         parts.append(body.part(ELLIPSOID, ear, colour=body.dark))
         for x in SIDES:
             parts.append(body.limb((x * 0.27, 0.36, z * 0.14), length=0.30, width=0.095, swing=x * z * swing))
@@ -62,9 +66,13 @@ def cat(body: Body) -> list[Solid]:
     ]
     green = (0.55, 0.90, 0.30)
     for z in SIDES:
-        ear = compose(translate(0.36, 0.84, z * 0.145), rotate("x", z * 0.28), at((0.0, 0.12, 0.0), (0.09, 0.155, 0.10)))
+        ear = compose(
+            translate(0.36, 0.84, z * 0.145), rotate("x", z * 0.28), at((0.0, 0.12, 0.0), (0.09, 0.155, 0.10))
+        )
         parts.append(body.part(CONE, ear))
-        inner = compose(translate(0.36, 0.84, z * 0.145), rotate("x", z * 0.28), at((0.045, 0.09, 0.0), (0.055, 0.105, 0.06)))
+        inner = compose(
+            translate(0.36, 0.84, z * 0.145), rotate("x", z * 0.28), at((0.045, 0.09, 0.0), (0.055, 0.105, 0.06))
+        )
         parts.append(piece(CONE, ROSE, inner))
         parts.append(piece(ELLIPSOID, green, at((0.555, 0.785, z * 0.105), (0.045, 0.058, 0.05)), gloss=0.5))
         parts.append(piece(ELLIPSOID, DARK, at((0.59, 0.785, z * 0.11), (0.022, 0.05, 0.02))))
@@ -92,7 +100,9 @@ def rabbit(body: Body) -> list[Solid]:
         parts.append(piece(ELLIPSOID, ROSE, compose(root, at((0.035, 0.21, 0.0), (0.04, 0.19, 0.05)))))
         thigh = compose(translate(-0.20, 0.22, z * 0.17), rotate("z", z * swing))
         parts.append(body.part(ELLIPSOID, compose(thigh, at((0.0, 0.0, 0.0), (0.17, 0.15, 0.095)))))
-        parts.append(body.part(ELLIPSOID, compose(thigh, at((0.10, -0.165, z * 0.01), (0.17, 0.055, 0.075))), colour=body.dark))
+        parts.append(
+            body.part(ELLIPSOID, compose(thigh, at((0.10, -0.165, z * 0.01), (0.17, 0.055, 0.075))), colour=body.dark)
+        )
         parts.append(body.limb((0.13, 0.24, z * 0.10), length=0.19, width=0.065, swing=-z * swing))
     return parts
 
@@ -111,7 +121,9 @@ def bird(body: Body) -> list[Solid]:
     ]
     for z in SIDES:
         shoulder = compose(translate(-0.04, 0.58, z * 0.21), rotate("x", -z * flap), rotate("z", 0.45))
-        parts.append(body.part(ELLIPSOID, compose(shoulder, at((-0.05, -0.11, z * 0.05), (0.27, 0.20, 0.06))), colour=body.dark))
+        parts.append(
+            body.part(ELLIPSOID, compose(shoulder, at((-0.05, -0.11, z * 0.05), (0.27, 0.20, 0.06))), colour=body.dark)
+        )
         parts.append(_leg((0.0, 0.25, z * 0.10), length=0.21, width=0.045, swing=z * swing))
     return parts
 
@@ -132,7 +144,9 @@ def duck(body: Body) -> list[Solid]:
     ]
     for z in SIDES:
         shoulder = compose(translate(0.08, 0.44, z * 0.235), rotate("x", -z * flap), rotate("z", 0.18))
-        parts.append(body.part(ELLIPSOID, compose(shoulder, at((-0.17, -0.03, z * 0.03), (0.27, 0.14, 0.055))), colour=body.dark))
+        parts.append(
+            body.part(ELLIPSOID, compose(shoulder, at((-0.17, -0.03, z * 0.03), (0.27, 0.14, 0.055))), colour=body.dark)
+        )
         leg = compose(translate(0.0, 0.20, z * 0.11), rotate("z", z * swing))
         parts.append(piece(ELLIPSOID, BEAK, compose(leg, at((0.0, -0.08, 0.0), (0.045, 0.12, 0.045)))))
         parts.append(piece(ELLIPSOID, BEAK, compose(leg, at((0.06, -0.17, 0.0), (0.12, 0.03, 0.085))), casts=True))
@@ -156,7 +170,9 @@ def penguin(body: Body) -> list[Solid]:
         upper.append(piece(ELLIPSOID, WHITE, at((0.145, 0.87, z * 0.11), (0.075, 0.08, 0.07))))
         upper.append(piece(ELLIPSOID, DARK, at((0.205, 0.875, z * 0.12), (0.03, 0.04, 0.03)), gloss=0.5))
         lift = 0.28 + 1.1 * pose.lift + 0.25 * pose.effort * (2 * pose.gait).sin().abs()
-        wing = compose(translate(0.0, 0.66, z * 0.24), rotate("x", -z * lift), at((-0.02, -0.19, 0.0), (0.10, 0.23, 0.045)))
+        wing = compose(
+            translate(0.0, 0.66, z * 0.24), rotate("x", -z * lift), at((-0.02, -0.19, 0.0), (0.10, 0.23, 0.045))
+        )
         upper.append(body.part(ELLIPSOID, wing, colour=body.dark))
     parts = [_moved(s, sway) for s in upper]
     for z in SIDES:
@@ -186,7 +202,9 @@ def horse(body: Body) -> list[Solid]:
         parts.append(body.part(CONE, at((0.45, 1.17, z * 0.075), (0.045, 0.08, 0.04), lean=0.15, tilt=z * 0.15)))
         for x in SIDES:
             leg = compose(translate(x * 0.27 - 0.03, 0.56, z * 0.105), rotate("z", x * z * swing))
-            parts.append(body.part(cone(0.6), compose(leg, at((0.0, -0.22, 0.0), (0.085, 0.24, 0.08), tilt=2 * QUARTER))))
+            parts.append(
+                body.part(cone(0.6), compose(leg, at((0.0, -0.22, 0.0), (0.085, 0.24, 0.08), tilt=2 * QUARTER)))
+            )
             parts.append(piece(CYLINDER, shade(mane, 0.6), compose(leg, at((0.01, -0.50, 0.0), (0.072, 0.06, 0.068)))))
     return parts
 
@@ -216,7 +234,9 @@ def fish(body: Body) -> list[Solid]:
 
 def _leg(joint: Vector, *, length: float, width: float, swing: Tensor) -> Solid:
     frame = compose(translate(*joint), rotate("z", swing))
-    return piece(ELLIPSOID, BEAK, compose(frame, at((0.0, -length / 2, 0.0), (width, length / 2 + width / 2, width))), casts=True)
+    return piece(
+        ELLIPSOID, BEAK, compose(frame, at((0.0, -length / 2, 0.0), (width, length / 2 + width / 2, width))), casts=True
+    )
 
 
 def _moved(solid: Solid, frame: Tensor) -> Solid:

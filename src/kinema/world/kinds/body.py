@@ -20,11 +20,12 @@ QUARTER = math.pi / 2
 
 @dataclass(frozen=True, kw_only=True)
 class Body:
-    """A subject's colour and material, its size in world units, and its pose."""
+    """A subject's colour and material, its size in world units, its side (1 right, -1 left) nearer the camera, and its pose."""
 
     colour: str
     material: str
     size: float
+    near: float
     pose: Pose
 
     @property
@@ -59,9 +60,10 @@ class Body:
         """A solid of the subject's own stuff: its paint (or ``colour``, a shade of it), with its material's shine and grain."""
         finish = FINISH[self.material]
         paint = shade(colour or self.paint, finish.base)
-        if finish.has_grain and pattern == PLAIN:
-            # Light paints show darker grain, and black a lighter one.
-            pattern, accent = GRAIN, shade(paint, 0.70) if max(paint) > 0.2 else shade(paint, 1.22)
+        if finish.has_grain:
+            pattern += GRAIN
+            if self.colour == "black":
+                paint = shade(paint, 1.07)  # or its grain wouldn't be seen
         return Solid(
             shape=shape, matrix=matrix, colour=paint, accent=accent or self.accent, pattern=pattern, casts=casts,
             gloss=finish.gloss,
@@ -87,7 +89,9 @@ def at(centre: Vector, radii: Vector, *, lean: Number = 0.0, turn: Number = 0.0,
 
 def limb_matrix(joint: Vector, *, length: float, width: float, swing: Number) -> Matrix:
     """An ellipsoid that hangs from ``joint``, swung ahead by ``swing`` radians."""
-    return compose(translate(*joint), rotate("z", swing), at((0.0, -length / 2, 0.0), (width, length / 2 + width / 2, width)))
+    return compose(
+        translate(*joint), rotate("z", swing), at((0.0, -length / 2, 0.0), (width, length / 2 + width / 2, width))
+    )
 
 
 def wheel_frame(x: float, z: float, radius: float, turned: Number) -> Matrix:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from kinema.world.affine import compose, rotate, translate
 from kinema.world.kinds.body import QUARTER, SIDES, Body, at, piece
 from kinema.world.kinds.paints import CREAM, DARK, DOOR, GLASS, GLOW, GOLD, LAMP, STEEL, shade
-from kinema.world.solids import BOX, BRICKS, CONE, CYLINDER, DOME, ELLIPSOID, STRIPES, WEDGE, Solid, cone
+from kinema.world.solids import BOX, BRICKS, CONE, CYLINDER, DOME, ELLIPSOID, STRIPES, WEDGE, Solid, cone, pyramid
 
 NUM_BLOCKS = 5
 
@@ -38,7 +38,7 @@ def tower(body: Body) -> list[Solid]:
         frame = compose(frame, rotate("z", body.pose.bend / NUM_BLOCKS))
         wide = 0.27 - 0.028 * k
         block = at((0.0, half, 0.0), (wide, half * 0.97, wide), turn=0.22 * (1 if k % 2 else -0.6))
-        parts.append(body.part(BOX, compose(frame, block), colour=shades[k]))
+        parts.append(body.part(BOX if k < NUM_BLOCKS - 1 else pyramid(0.35), compose(frame, block), colour=shades[k]))
         frame = compose(frame, translate(0.0, 2 * half, 0.0))
     return parts
 
@@ -59,7 +59,11 @@ def lighthouse(body: Body) -> list[Solid]:
         front = rotate("y", -z * 0.96)
         parts.append(piece(BOX, DOOR, compose(front, at((0.225, 0.16, 0.0), (0.03, 0.10, 0.055)))))
         for k in range(2):
-            parts.append(piece(CYLINDER, STEEL, compose(rotate("y", z * (0.5 + k)), at((0.205, 0.87, 0.0), (0.008, 0.05, 0.008)))))
+            parts.append(
+                piece(
+                    CYLINDER, STEEL, compose(rotate("y", z * (0.5 + k)), at((0.205, 0.87, 0.0), (0.008, 0.05, 0.008)))
+                )
+            )
     return parts
 
 
@@ -88,11 +92,11 @@ def castle(body: Body) -> list[Solid]:
 
 def windmill(body: Body) -> list[Solid]:
     """A tapering tower with a cap and four sails that always turn."""
-    hub = compose(translate(0.27, 0.80, 0.0), rotate("x", -body.pose.gait))
+    hub = compose(translate(0.29, 0.74, 0.0), rotate("x", -body.pose.gait))
     parts = [
         body.part(cone(0.62), at((0.0, 0.38, 0.0), (0.30, 0.38, 0.30))),
         body.part(DOME, at((0.0, 0.87, 0.0), (0.225, 0.12, 0.225)), colour=body.dark),
-        piece(CYLINDER, DOOR, at((0.20, 0.80, 0.0), (0.035, 0.09, 0.035), lean=QUARTER)),
+        piece(CYLINDER, DOOR, at((0.22, 0.74, 0.0), (0.03, 0.08, 0.03), lean=QUARTER)),
         piece(ELLIPSOID, GOLD, compose(hub, at((0.03, 0.0, 0.0), (0.05, 0.06, 0.06)))),
     ]
     for z in SIDES:
@@ -101,6 +105,6 @@ def windmill(body: Body) -> list[Solid]:
         parts.append(piece(BOX, LAMP, compose(front, at((0.225, 0.47, 0.0), (0.025, 0.06, 0.05)))))
     for k in range(4):
         sail = compose(hub, rotate("x", k * QUARTER + 0.3))
-        parts.append(piece(BOX, DOOR, compose(sail, at((0.0, 0.27, 0.0), (0.014, 0.27, 0.016)))))
-        parts.append(piece(BOX, CREAM, compose(sail, at((0.005, 0.33, 0.075), (0.008, 0.20, 0.075))), casts=True))
+        parts.append(piece(BOX, DOOR, compose(sail, at((0.0, 0.23, 0.0), (0.014, 0.23, 0.016)))))
+        parts.append(piece(BOX, CREAM, compose(sail, at((0.005, 0.29, 0.075), (0.012, 0.165, 0.075))), casts=True))
     return parts

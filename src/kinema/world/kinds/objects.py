@@ -28,7 +28,9 @@ def cylinder(body: Body) -> list[Solid]:
     """A drum with a band over its ends. It rolls lying down, about its own axis."""
     turn = rotate("y", -body.pose.turned)
     return [
-        body.part(CYLINDER, compose(turn, at((0.0, 0.45, 0.0), (CYLINDER_RADIUS, 0.45, CYLINDER_RADIUS))), pattern=BAND),
+        body.part(
+            CYLINDER, compose(turn, at((0.0, 0.45, 0.0), (CYLINDER_RADIUS, 0.45, CYLINDER_RADIUS))), pattern=BAND
+        ),
         body.part(CYLINDER, at((0.0, 0.45, 0.0), (0.345, 0.06, 0.345)), colour=body.dark, casts=False),
     ]
 
@@ -46,7 +48,9 @@ def cone_(body: Body) -> list[Solid]:
 
 def ring_(body: Body) -> list[Solid]:
     """A thick ring that stands upright, striped so that it is seen to roll."""
-    rolled = compose(translate(0.0, RING_RADIUS, 0.0), rotate("z", -body.pose.turned), scale(RING_RADIUS, RING_RADIUS, 0.15))
+    rolled = compose(
+        translate(0.0, RING_RADIUS, 0.0), rotate("z", -body.pose.turned), scale(RING_RADIUS, RING_RADIUS, 0.15)
+    )
     return [body.part(ring(0.31), rolled, pattern=BAND)]
 
 
@@ -79,20 +83,22 @@ def lantern(body: Body) -> list[Solid]:
 def kite(body: Body) -> list[Solid]:
     """A diamond with a cross of sticks and a tail of bows that waves."""
     pose = body.pose
-    face = compose(translate(0.0, 0.80, 0.0), rotate("z", -0.25), scale(0.78, 1.0, 1.0), rotate("z", math.pi / 4))
-    sticks = compose(translate(0.0, 0.80, 0.0), rotate("z", -0.25))
+    face = compose(translate(0.0, 0.82, 0.0), rotate("z", -0.25), scale(0.78, 1.0, 1.0), rotate("z", math.pi / 4))
+    sticks = compose(translate(0.0, 0.82, 0.0), rotate("z", -0.25))
     parts = [
-        body.part(BOX, compose(face, scale(0.33, 0.33, 0.022))),
-        body.part(BOX, compose(face, at((-0.165, 0.165, 0.0), (0.166, 0.166, 0.026))), colour=body.dark),
-        body.part(BOX, compose(face, at((0.165, -0.165, 0.0), (0.166, 0.166, 0.026))), colour=body.dark),
-        piece(BOX, body.accent, compose(sticks, at((0.0, 0.0, 0.0), (0.37, 0.016, 0.032)))),
-        piece(BOX, body.accent, compose(sticks, at((0.0, 0.0, 0.0), (0.016, 0.465, 0.032)))),
+        body.part(BOX, compose(face, scale(0.30, 0.30, 0.022))),
+        body.part(BOX, compose(face, at((-0.15, 0.15, 0.0), (0.151, 0.151, 0.026))), colour=body.dark),
+        body.part(BOX, compose(face, at((0.15, -0.15, 0.0), (0.151, 0.151, 0.026))), colour=body.dark),
+        piece(BOX, body.accent, compose(sticks, at((0.0, 0.0, 0.0), (0.335, 0.016, 0.032)))),
+        piece(BOX, body.accent, compose(sticks, at((0.0, 0.0, 0.0), (0.016, 0.425, 0.032)))),
     ]
-    tail = compose(sticks, translate(0.0, -0.45, 0.0), rotate("z", 0.10))
+    tail = compose(sticks, translate(0.0, -0.41, 0.0), rotate("z", 0.10))
     for k in range(3):
         wave = 0.35 * (pose.gait - 1.1 * k).sin() + 0.4 * pose.bend
         string = compose(tail, rotate("z", wave))
-        parts.append(piece(CYLINDER, shade(body.accent, 0.8), compose(string, at((0.0, -0.07, 0.0), (0.014, 0.075, 0.014)))))
+        parts.append(
+            piece(CYLINDER, shade(body.accent, 0.8), compose(string, at((0.0, -0.07, 0.0), (0.014, 0.075, 0.014))))
+        )
         tail = compose(string, translate(0.0, -0.14, 0.0))
         bow = compose(tail, at((0.0, 0.0, 0.0), (0.085, 0.04, 0.03), lean=0.3 * (1 - k)))
         parts.append(body.part(ELLIPSOID, bow, colour=body.dark if k % 2 else body.paint))

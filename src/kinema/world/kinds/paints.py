@@ -9,12 +9,12 @@ from kinema.world.solids import Colour
 
 # Bold paints that differ in hue and lightness, so they stay apart at 64 px, at sunset, at night and in fog.
 PAINT: dict[str, Colour] = {
-    "red": (0.90, 0.06, 0.07),
-    "orange": (1.00, 0.46, 0.00),
+    "red": (0.88, 0.03, 0.07),
+    "orange": (1.00, 0.50, 0.00),
     "yellow": (1.00, 0.88, 0.05),
     "green": (0.05, 0.60, 0.15),
-    "blue": (0.06, 0.25, 0.95),
-    "purple": (0.46, 0.10, 0.76),
+    "blue": (0.04, 0.34, 0.96),
+    "purple": (0.49, 0.08, 0.72),
     "pink": (1.00, 0.48, 0.75),
     "white": (0.98, 0.98, 0.98),
     "black": (0.085, 0.085, 0.10),
@@ -37,7 +37,7 @@ class Finish:
 FINISH: dict[str, Finish] = {
     "matte": Finish(),
     "glossy": Finish(gloss=0.55),
-    "metal": Finish(base=0.88, gloss=1.0),
+    "metal": Finish(base=0.84, gloss=1.0),
     "wood": Finish(has_grain=True),
 }
 

@@ -1,22 +1,27 @@
-"""People: person, robot, astronaut. ``reach`` takes the right hand to the mouth; with ``lift`` it is held up beside the head, to wave."""
+"""People: person, robot, astronaut.
+
+``reach`` takes the hand near the camera to the mouth; with ``lift`` it is held up beside the head, to wave.
+"""
 
 from __future__ import annotations
 
 from torch import Tensor
 
-from kinema.world.affine import compose, rotate, scale, translate
-from kinema.world.kinds.body import QUARTER, SIDES, Body, at, limb_matrix, piece
+from kinema.world.affine import compose, rotate, translate
+from kinema.world.kinds.body import SIDES, Body, at, limb_matrix, piece
 from kinema.world.kinds.paints import DARK, GLOW, HAIR, SKIN, STEEL, VISOR, WHITE
-from kinema.world.pose import Pose
 from kinema.world.solids import BOX, CYLINDER, DOME, ELLIPSOID, Solid, Vector, capsule
 
 
-def arm(pose: Pose, shoulder: Vector, side: float, *, swing: Tensor) -> Tensor:
+def _arm(body: Body, shoulder: Vector, side: float, *, swing: Tensor) -> Tensor:
     """Where an arm hangs: its own -y axis runs from the shoulder to the hand."""
+    pose = body.pose
     out, ahead = 0.35 + 0.9 * pose.lift, -side * swing
-    if side > 0:
+    if side == body.near:
         out = out + pose.reach * (0.30 - 0.9 * pose.lift - out)
         ahead = ahead + pose.reach * (2.2 + 0.65 * pose.lift - ahead)
+    else:
+        out = out - 0.8 * pose.reach * pose.lift
     x, y, z = shoulder
     return compose(translate(x, y, side * z), rotate("x", -side * out), rotate("z", ahead))
 
@@ -35,7 +40,7 @@ def person(body: Body) -> list[Solid]:
     for z in SIDES:
         parts.append(piece(ELLIPSOID, DARK, at((0.178, 0.86, z * 0.075), (0.035, 0.045, 0.032))))
         parts.append(body.limb((0.0, 0.36, z * 0.10), length=0.28, width=0.10, swing=z * swing, colour=body.dark))
-        held = arm(body.pose, (0.0, 0.63, 0.20), z, swing=swing)
+        held = _arm(body, (0.0, 0.63, 0.20), z, swing=swing)
         parts.append(body.part(ELLIPSOID, compose(held, at((0.0, -0.13, 0.0), (0.078, 0.18, 0.078)))))
         parts.append(piece(ELLIPSOID, SKIN, compose(held, at((0.0, -0.31, 0.0), (0.075, 0.075, 0.075)))))
     return parts
@@ -59,8 +64,17 @@ def robot(body: Body) -> list[Solid]:
         leg = compose(translate(0.0, 0.32, z * 0.11), rotate("z", z * swing))
         parts.append(body.part(BOX, compose(leg, at((0.0, -0.13, 0.0), (0.06, 0.14, 0.06))), colour=body.dark))
         parts.append(body.part(BOX, compose(leg, at((0.025, -0.275, 0.0), (0.105, 0.045, 0.085)))))
-        held = arm(body.pose, (0.0, 0.62, 0.235), z, swing=swing)
-        parts.append(body.part(BOX, compose(held, at((0.0, -0.12, 0.0), (0.055, 0.15, 0.055)), ), colour=body.dark))
+        held = _arm(body, (0.0, 0.62, 0.235), z, swing=swing)
+        parts.append(
+            body.part(
+                BOX,
+                compose(
+                    held,
+                    at((0.0, -0.12, 0.0), (0.055, 0.15, 0.055)),
+                ),
+                colour=body.dark,
+            )
+        )
         parts.append(body.part(BOX, compose(held, at((0.0, -0.31, 0.0), (0.07, 0.065, 0.07)))))
     return parts
 
@@ -80,16 +94,14 @@ def astronaut(body: Body) -> list[Solid]:
         piece(CYLINDER, body.accent, at((0.0, 0.645, 0.0), (0.165, 0.03, 0.165))),
     ]
     for z in SIDES:
-        parts.append(body.part(capsule(0.6), limb_matrix((0.0, 0.34, z * 0.115), length=0.23, width=0.11, swing=z * swing)))
-        boot = compose(translate(0.0, 0.34, z * 0.115), rotate("z", z * swing), at((0.03, -0.275, 0.0), (0.14, 0.07, 0.105)))
+        parts.append(
+            body.part(capsule(0.6), limb_matrix((0.0, 0.34, z * 0.115), length=0.23, width=0.11, swing=z * swing))
+        )
+        boot = compose(
+            translate(0.0, 0.34, z * 0.115), rotate("z", z * swing), at((0.03, -0.275, 0.0), (0.14, 0.07, 0.105))
+        )
         parts.append(piece(ELLIPSOID, STEEL, boot))
-        held = arm(body.pose, (0.0, 0.60, 0.22), z, swing=swing)
+        held = _arm(body, (0.0, 0.60, 0.22), z, swing=swing)
         parts.append(body.part(capsule(0.55), compose(held, at((0.0, -0.13, 0.0), (0.095, 0.19, 0.095)))))
         parts.append(piece(ELLIPSOID, STEEL, compose(held, at((0.0, -0.32, 0.0), (0.085, 0.085, 0.085)))))
     return parts
-
-
-def hand(pose: Pose, shoulder: Vector, length: float) -> Tensor:
-    """(n 3 4) place of the right hand, in own axes: what it holds moves with it."""
-    still = 0.0 * pose.gait
-    return compose(arm(pose, shoulder, 1.0, swing=still), translate(0.0, -length, 0.0), rotate("z", QUARTER), scale(1.0, 1.0, 1.0))

@@ -15,7 +15,9 @@ from kinema.world.solids import BOX, CONE, CYLINDER, DOME, ELLIPSOID, GORES, RIN
 CAR_WHEEL, LORRY_WHEEL, TRAIN_WHEEL, PLANE_WHEEL = 0.20, 0.155, 0.13, 0.085
 
 
-def _wheel(x: float, z: float, radius: float, width: float, turned: Tensor, *, rim: tuple[float, float, float] = TYRE) -> Solid:
+def _wheel(
+    x: float, z: float, radius: float, width: float, turned: Tensor, *, rim: tuple[float, float, float] = TYRE
+) -> Solid:
     frame = compose(wheel_frame(x, z, radius, turned), rotate("x", QUARTER), scale(radius, width, radius))
     return piece(CYLINDER, rim, frame, casts=True, pattern=SPOKES, accent=HUB)
 
@@ -24,14 +26,14 @@ def car(body: Body) -> list[Solid]:
     """A body, a glass cabin with a roof, round lamps."""
     turned = body.pose.turned
     parts = [
-        body.part(BOX, at((0.0, 0.34, 0.0), (0.66, 0.18, 0.33))),
-        piece(wedge(0.74), GLASS, at((-0.08, 0.62, 0.0), (0.275, 0.16, 0.44), turn=QUARTER), casts=True, gloss=0.5),
-        body.part(BOX, at((-0.08, 0.81, 0.0), (0.345, 0.055, 0.30))),
+        body.part(BOX, at((0.0, 0.35, 0.0), (0.66, 0.20, 0.33))),
+        piece(wedge(0.74), GLASS, at((-0.08, 0.65, 0.0), (0.275, 0.13, 0.44), turn=QUARTER), casts=True, gloss=0.5),
+        body.part(BOX, at((-0.08, 0.82, 0.0), (0.355, 0.065, 0.30))),
         piece(BOX, STEEL, at((0.655, 0.235, 0.0), (0.025, 0.05, 0.30))),
     ]
     for z in SIDES:
         parts.append(piece(ELLIPSOID, LAMP, at((0.655, 0.40, z * 0.2), (0.04, 0.075, 0.075))))
-        pillar = at((-0.10, 0.62, z * 0.265), (0.035, 0.16, 0.02))
+        pillar = at((-0.10, 0.65, z * 0.265), (0.04, 0.13, 0.02))
         parts.append(body.part(BOX, pillar, casts=False))
         for x in SIDES:
             wheel = wheel_frame(x * 0.40, z * 0.32, CAR_WHEEL, turned)
@@ -79,7 +81,7 @@ def train(body: Body) -> list[Solid]:
         piece(BOX, body.accent, at((-0.49, 0.45, 0.0), (0.265, 0.05, 0.24))),
         piece(ELLIPSOID, shade(DARK, 1.1), at((-0.49, 0.59, 0.0), (0.27, 0.10, 0.20))),
         piece(BOX, DARK, at((-0.13, 0.24, 0.0), (0.10, 0.03, 0.05))),
-        piece(ELLIPSOID, WHITE, at((0.57, 0.98 + puff, 0.0), (0.12, 0.09, 0.11))),
+        piece(ELLIPSOID, WHITE, compose(translate(0.57, 0.98 + puff, 0.0), scale(0.12, 0.09, 0.11))),
     ]
     for z in SIDES:
         for x, radius in ((0.58, 0.13), (0.32, 0.13), (0.05, 0.17), (-0.64, 0.12), (-0.34, 0.12)):
@@ -90,16 +92,15 @@ def train(body: Body) -> list[Solid]:
 def boat(body: Body) -> list[Solid]:
     """A sailing boat: hull, mast, a great sail and a small one, a pennant."""
     swell = 0.05 * body.pose.gait.sin()
-    rig = compose(translate(0.02, 0.22, 0.0), rotate("y", swell))
+    rig = compose(translate(0.02, 0.25, 0.0), rotate("y", swell))
     lean = torch.tensor([[1.0, 0.5, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]], dtype=torch.float64)
     great = compose(rig, translate(-0.165, 0.50, 0.0), scale(0.26, 0.42, 0.035), lean)
     small = compose(rig, translate(0.185, 0.42, 0.0), rotate("y", math.pi), scale(0.18, 0.32, 0.03), lean)
     return [
-        body.part(DOME, at((0.0, 0.135, 0.0), (0.60, 0.135, 0.25), tilt=math.pi)),
-        body.part(wedge(0.1), at((0.46, 0.185, 0.0), (0.14, 0.19, 0.085), lean=-QUARTER)),
-        piece(CYLINDER, body.accent, at((0.0, 0.265, 0.0), (0.60, 0.022, 0.25))),
-        piece(ELLIPSOID, BARK, at((0.0, 0.28, 0.0), (0.50, 0.02, 0.19))),
-        body.part(BOX, at((-0.22, 0.31, 0.0), (0.15, 0.07, 0.12)), colour=body.dark),
+        body.part(DOME, at((0.0, 0.155, 0.0), (0.66, 0.155, 0.26), tilt=math.pi)),
+        piece(CYLINDER, body.accent, at((0.0, 0.305, 0.0), (0.66, 0.022, 0.26))),
+        piece(ELLIPSOID, BARK, at((0.0, 0.325, 0.0), (0.54, 0.015, 0.19))),
+        body.part(BOX, at((-0.26, 0.36, 0.0), (0.14, 0.06, 0.12)), colour=body.dark),
         piece(CYLINDER, BARK, compose(rig, at((0.0, 0.46, 0.0), (0.022, 0.46, 0.022)))),
         body.part(CONE, great),
         piece(CONE, body.accent, small, casts=True),
@@ -144,7 +145,13 @@ def balloon(body: Body) -> list[Solid]:
     ]
     for x in SIDES:
         for z in SIDES:
-            parts.append(piece(CYLINDER, DARK, at((x * 0.095, 0.24, z * 0.095), (0.011, 0.09, 0.011), lean=-x * 0.16, tilt=z * 0.16)))
+            parts.append(
+                piece(
+                    CYLINDER,
+                    DARK,
+                    at((x * 0.095, 0.24, z * 0.095), (0.011, 0.09, 0.011), lean=-x * 0.16, tilt=z * 0.16),
+                )
+            )
     return parts
 
 
