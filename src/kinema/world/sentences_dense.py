@@ -34,10 +34,8 @@ def dense(scene: Scene, language: str, random: Random) -> str:
     phrases = PHRASES[language]
     speech = (speech_en if language == "en" else speech_zh).Speech(scene, random)
     main, *others = speech.parts(clauses(scene))
-    if isinstance(speech, speech_en.Speech):
-        sentences = _openings_en(speech, main, others)
-    else:
-        sentences = _openings_zh(speech, main, others)
+    is_english = isinstance(speech, speech_en.Speech)
+    sentences = _openings_en(speech, main, others) if is_english else _openings_zh(speech, main, others)
     if random.chance(_STYLE_SHARE[scene.style]):
         sentences.append(random.choice(phrases.style_sentence[scene.style]))
     sentences += _about(speech, phrases, main)
@@ -47,7 +45,7 @@ def dense(scene: Scene, language: str, random: Random) -> str:
     if scene.elevation_deg >= DRONE_DEG:
         is_indoors = PLACES[scene.place].is_indoors
         sentences.append(_FROM_ABOVE[language] if is_indoors else random.choice(_DRONE[language]))
-    sentences.append(_camera_en(speech) if isinstance(speech, speech_en.Speech) else _camera_zh(speech))
+    sentences.append(_camera_en(speech) if is_english else _camera_zh(speech))
     return " ".join(capital(s) for s in sentences) if language == "en" else "".join(sentences)
 
 
