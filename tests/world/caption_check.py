@@ -76,10 +76,10 @@ def _those(scene: Scene, ends: Ends) -> list[Subject]:
 
 def _is_so(a: Subject, name: str, b: Subject) -> bool:
     return {
-        "left_of": a.x < b.x - 0.5,
-        "right_of": a.x > b.x + 0.5,
-        "behind": a.z < b.z - 0.7,
-        "in_front_of": a.z > b.z + 0.7,
+        "left_of": b.x - a.x > 0.5,
+        "right_of": a.x - b.x > 0.5,
+        "behind": b.z - a.z > 0.7,
+        "in_front_of": a.z - b.z > 0.7,
         "bigger_than": a.size >= 1.3 * b.size,
         "smaller_than": b.size >= 1.3 * a.size,
     }[name]

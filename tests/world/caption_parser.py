@@ -170,7 +170,7 @@ def _aim(mention: Mention, mentions: list[Mention], n: int, after: str) -> None:
 def _verb_part(after: str) -> str:
     """``after`` up to the next clause."""
     after = after.replace("among rolling hills", "").replace("snowfall", "")
-    return re.split(r" while (?!it is)| with (?!$)", after)[0] if not re.match(r" with ", after) else ""
+    return re.split(r" and waves | while (?!it is)| with (?!$)", after)[0] if not re.match(r" with ", after) else ""
 
 
 def _side_en(after: str) -> str | None:

@@ -92,7 +92,8 @@ def _others(speech: Speech, main: Clause, others: list[Clause], *, doing: bool) 
         link = random.weighted({"and": 3.0, "while": 0.0 if doing or text else 2.0, "with": 0.0 if text else 2.0})
         is_with = is_with or link == "with"
         where = _beside(speech, main, clause) if link == "with" else ""
-        if link == "with" and clause.action == "stand" and random.chance(0.6):
+        is_last = number == len(others)  # else what the next does would be said of this one too
+        if link == "with" and is_last and clause.action == "stand" and random.chance(0.6):
             text += f" with {speech.several(clause.actors)}{where}"
             continue
         who, what = speech.clause(clause, doing=doing or is_with, is_short=False)
