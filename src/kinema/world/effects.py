@@ -96,7 +96,7 @@ def _stream(t: Tensor, act: Act, other: Act) -> list[Solid]:
     low = (plan.lip_y - fallen).clamp(min=bottom)
     high = (plan.lip_y - ended).clamp(min=bottom)
     half = (high - low) / 2
-    wide = _there(0.055 * smooth(half / 0.05) * (0.7 + 0.3 * strength))
+    wide = _there(0.07 * smooth(half / 0.05) * (0.7 + 0.3 * strength))
     aside = plan.sign * (0.0 if into_cup else 0.16)
     x, z = plan.lip_x + aside * (1 - (high + low) / 2 / plan.lip_y), other.subject.z
     lean = plan.sign * math.atan2(abs(aside), plan.lip_y)
@@ -124,17 +124,17 @@ def _exhaust(t: Tensor, act: Act, pose: Pose) -> list[Solid]:
     size = act.size
     solids = []
     for colour, wide, long in ((_FLAME, 0.17, 0.42), (_GLOW, 0.10, 0.26)):
-        half = _there(0.5 * long * size * thrust * flicker)
+        half = _there(torch.minimum(0.5 * long * size * thrust * flicker, 0.5 * pose.y + 0.06 * size))
         below = compose(translate(pose.x, pose.y - half + 0.06 * size, pose.z), rotate("x", math.pi))
         radius = _there(wide * size * thrust)
         solids.append(Solid(shape=CONE, matrix=compose(below, scale(radius, half, radius)), colour=colour, casts=False))
     lift, _, top, _, _, period = air.rocket_times(act)
     within = t % period
     near = smooth((within - 0.05) / 0.4) * (1 - smooth((within - top) / 0.8))
-    for k, (out, tall) in enumerate(((-0.55, 0.20), (-0.24, 0.26), (0.26, 0.24), (0.58, 0.18))):
+    for k, (out, tall) in enumerate(((-0.62, 0.19), (-0.30, 0.25), (0.33, 0.24), (0.66, 0.18))):
         spread = 0.5 + 0.5 * smooth((within - 0.05) / (lift + 0.6))
         radius = _there(tall * size * near * (1 + 0.08 * torch.sin(9.0 * t + k)))
-        centre = (act.subject.x + out * size * spread, 0.7 * radius, pose.z + (0.12 if k % 2 else -0.16))
+        centre = (act.subject.x + out * size * spread, 0.7 * radius, pose.z + (-0.10 if k % 2 else -0.22))
         solids.append(_ball(centre, (1.25 * radius, radius, radius), _SMOKE))
     return solids
 

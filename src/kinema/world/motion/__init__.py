@@ -7,6 +7,6 @@ formula is told, `ground`, `air`, `gestures`, `tipping` and `pairs` the formulas
 
 from kinema.world.motion.actions import poses
 from kinema.world.motion.constants import view_span
-from kinema.world.motion.spans import Span, layout_homes, span_of
+from kinema.world.motion.spans import Span, layout_homes, pair_fits, span_of
 
-__all__ = ["Span", "layout_homes", "poses", "span_of", "view_span"]
+__all__ = ["Span", "layout_homes", "pair_fits", "poses", "span_of", "view_span"]

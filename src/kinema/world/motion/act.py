@@ -29,6 +29,7 @@ _ZOOM_SHARE = 0.78  # what a camera that comes near leaves of the picture
 _SIDEWAYS = 0.4  # how far pans and tilts carry the picture's middle off the subject, at the smallest span
 _UPWARDS = 0.33
 _TREMBLE = 0.15
+_SLIM = 0.42  # half of how broad most kinds are
 _MARGIN = 0.06  # below the picture's upper edge, since what is nearer seems higher
 
 
@@ -105,8 +106,7 @@ def lane(act: Act) -> tuple[float, float]:
     low, high = min(-half, subject.x - 0.5), max(half, subject.x + 0.5)
     width = half_width(subject)
     for number, other in enumerate(scene.subjects):
-        apart = width + half_width(other)
-        if number == act.number or abs(other.z - subject.z) >= apart:
+        if number == act.number or not _shares_lane(subject, other):
             continue
         middle = (subject.x + other.x) / 2 + (width - half_width(other)) / 2 * (1 if other.x > subject.x else -1)
         edge = other.x - half_width(other) if other.x > subject.x else other.x + half_width(other)
@@ -127,11 +127,21 @@ def way(act: Act, *, longest: float, shortest: float, reach: float) -> tuple[flo
     return middle - act.sign * length / 2, middle + act.sign * length / 2
 
 
+def room_beside(act: Act, share: float) -> float:
+    """How far the subject may move to both sides of its home, if ``share`` of its width has to stay in its lane."""
+    low, high = lane(act)
+    return min(high - act.subject.x, act.subject.x - low) - share * half_width(act.subject)
+
+
 def is_alone(act: Act) -> bool:
     """Whether nobody else stands in the subject's lane."""
-    width = half_width(act.subject)
     others = (o for n, o in enumerate(act.scene.subjects) if n != act.number)
-    return all(abs(o.z - act.subject.z) >= width + half_width(o) for o in others)
+    return not any(_shares_lane(act.subject, o) for o in others)
+
+
+def _shares_lane(one: Subject, other: Subject) -> bool:
+    """Whether ``other`` stands where ``one`` would pass, which goes along the picture and is slim seen from ahead."""
+    return abs(other.z - one.z) < _SLIM * one.size + 0.75 * half_width(other)
 
 
 def smooth(u: Tensor) -> Tensor:

@@ -14,10 +14,10 @@ from kinema.world.motion.act import (
     Fields,
     about_centre,
     facing,
-    half_picture,
     headroom,
     hold,
     lane,
+    room_beside,
     smooth,
     way,
 )
@@ -234,15 +234,14 @@ def fly(t: Tensor, act: Act) -> Fields:
             "contact": t < 0,
         }
     phase = 2 * math.pi * t / FLY_S + 0.2 * math.pi  # the first half passes before the camera, the second behind
-    low_y, climb, deep = min(0.30, 0.3 * top), min(0.30, 0.5 * top), 0.3
-    rise = climb * torch.cos(2 * phase + 0.3) / wide
+    low_y, climb, deep = min(0.25, 0.3 * top), min(0.42, 0.6 * top), 0.3
     heading = torch.atan2(-deep * phase.cos(), act.sign * wide * phase.sin())
     return {
         "x": middle - act.sign * wide * phase.cos(),
-        "y": low_y + climb * (0.5 + 0.5 * torch.sin(2 * phase + 0.3)),
+        "y": low_y + climb * (0.5 - 0.5 * phase.cos()),  # climbs in front, comes down behind
         "z": act.subject.z + deep * phase.sin(),
         "yaw": _unwound(heading, act.sign * phase - math.pi / 2),
-        "roll": 0.6 * rise * act.sign * phase.sin(),
+        "roll": hold(t, act.sign * min(0.35 * climb / wide, 0.22)),
         "lift": hold(t, 1.0),
         "effort": hold(t, 1.0),
         "gait": 2 * math.pi * t / (0.9 if act.kind != "aeroplane" else 0.5),
@@ -316,7 +315,7 @@ def float_(t: Tensor, act: Act) -> Fields:
             "effort": hold(t, 0.35),
         }
     room = min(max(headroom(act.scene) - tall(act.subject), 0.3), 0.75)
-    drift = min(0.16, max(half_picture(act.scene) - half_width(act.subject) - abs(act.subject.x), 0.05))
+    drift = min(0.16, max(room_beside(act, 1.0), 0.05))
     fields = {
         "x": act.subject.x + act.sign * drift * torch.sin(beat * 0.63),
         "y": room * (0.52 - 0.38 * torch.cos(beat)),
@@ -356,7 +355,7 @@ def pendulum(act: Act) -> Pendulum:
     low = max(0.06, min(0.30, high - height - 0.45))
     rope = max(high - low - height, 0.25)
     length = rope + height / 2
-    room = half_picture(act.scene) - 0.9 * half_width(act.subject) - abs(act.subject.x)
+    room = room_beside(act, 0.9)
     angle = min(SWING_ANGLE if act.subject.action == "swing" else 0.10, math.asin(min(max(room / length, 0.12), 1.0)))
     return Pendulum(pivot=(act.subject.x, low + height + rope), rope=rope, length=length, angle=angle)
 

@@ -27,7 +27,8 @@ REACH = {
 # How tall a kind is, in its own units; 1 for the rest.
 TALL = {
     "ball": 0.90, "cube": 0.80, "cylinder": 0.90, "ring": 0.94, "cup": 0.85, "kite": 1.26, "lantern": 1.11, "balloon": 1.20,
-    "rocket": 1.18, "tower": 1.15, "tree": 1.12, "cactus": 1.08, "robot": 1.16, "astronaut": 1.13, "person": 1.11, "cat": 1.2, "rabbit": 1.18,
+    "rocket": 1.18, "tower": 1.15, "tree": 1.12, "cactus": 1.08, "robot": 1.16, "astronaut": 1.13,
+    "person": 1.11, "cat": 1.2, "rabbit": 1.18,
 }  # fmt: skip
 # Mass at size 1.
 MASS = {"ball": 0.8, "cube": 1.0, "cylinder": 0.9, "car": 1.6, "lorry": 2.2, "train": 2.6}

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from kinema.world.motion.act import Act, Fields, about_centre, half_picture, hold, smooth
+from kinema.world.motion.act import Act, Fields, about_centre, hold, room_beside, smooth
 from kinema.world.motion.air import hang
 from kinema.world.motion.constants import (
     AFLOAT,
@@ -21,7 +21,6 @@ from kinema.world.motion.constants import (
     SWAY_S,
     TOUCH,
     WAVE_S,
-    half_width,
 )
 from kinema.world.nature import KINDS
 
@@ -33,7 +32,7 @@ _RAISE_S = 0.3  # until a waving hand is up
 def stand(t: Tensor, act: Act) -> Fields:
     """Hardly moves: breathes, hovers, or bobs on the water."""
     if act.kind == "lantern":
-        return hang(act, 0.4 * _swaying(t) * 0.1)
+        return hang(act, 0.03 * act.sign * _swaying(t))
     if act.kind in _HOVERS:
         return {"y": REST_HEIGHT[act.kind] + 0.025 * torch.sin(2 * math.pi * t / 2.4), "contact": t < 0}
     if act.kind in AFLOAT and act.kind != "cliff":
@@ -56,7 +55,7 @@ def play(t: Tensor, act: Act) -> Fields:
     side = torch.sin(beat)
     y = PLAY_HOP_HEIGHT * torch.cos(beat).abs()
     moves = act.scene.camera.startswith(("pan", "zoom", "tilt", "push", "pull"))
-    room = half_picture(act.scene) - 0.7 * half_width(act.subject) - abs(act.subject.x)
+    room = room_beside(act, 0.7)
     sway = min(PLAY_SWAY * (0.65 if moves else 1.0), max(room, 0.15))
     return {
         "x": act.subject.x + act.sign * sway * side,
@@ -76,8 +75,8 @@ def wave(t: Tensor, act: Act) -> Fields:
     beat = 2 * math.pi * (t - _RAISE_S) / WAVE_S
     raised = smooth(t / _RAISE_S)
     return {
-        "reach": raised * (0.84 + 0.16 * torch.cos(beat)),
-        "lift": 0.5 * raised,
+        "reach": raised * (0.82 + 0.18 * torch.cos(beat)),
+        "lift": 0.9 * raised,
         "roll": 0.05 * act.sign * raised * torch.sin(beat),
         "squash": 1 + 0.012 * torch.sin(2 * math.pi * t / 2.0),
     }
@@ -87,7 +86,7 @@ def sway(t: Tensor, act: Act) -> Fields:
     """Bends in the wind, and a gust at the start; what hangs or hovers swings with it, a tower rocks."""
     bend = _swaying(t) * act.sign
     if act.kind == "lantern":
-        return hang(act, 0.24 * bend)
+        return hang(act, 0.06 * bend) | {"bend": 0.26 * bend}
     if act.kind == "kite":
         roll = -0.35 * bend
         height = REST_HEIGHT["kite"] + 0.05 * torch.sin(2 * math.pi * t / (0.5 * SWAY_S))

@@ -144,10 +144,8 @@ def _settled(turning: Tensor) -> Tensor:
 
 def _bob(gait: Tensor, effort: Tensor, act: Act, runs: bool) -> Fields:
     """The rise of a body on legs."""
-    if act.kind in HOPPING:
-        hop = (0.17 if runs else 0.13) * torch.sin(gait / 2).abs()
-    else:
-        hop = (0.07 if runs else 0.025) * torch.sin(gait).abs()
+    beat, height = (gait / 2, 0.17 if runs else 0.13) if act.kind in HOPPING else (gait, 0.07 if runs else 0.025)
+    hop = height * torch.sin(beat).abs()
     lean = -0.10 * act.sign if runs else 0.0
     return {
         "y": hop,

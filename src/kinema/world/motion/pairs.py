@@ -32,7 +32,7 @@ from kinema.world.motion.tipping import fallen_reach, toppled_by
 RESTITUTION = 0.6  # between two that collide
 _SPEED = 1.5  # of the one that comes
 _RUN_UP = (0.55, 0.9)
-_FRICTION = 0.7
+_FRICTION = 0.5
 _STOP_S = 0.25  # in which one that has knocked another over stops
 CHASE_SPEED = 1.45
 _OVAL = (0.6, 1.1, 0.55)  # of a chase: least and most half width, half depth
@@ -56,7 +56,7 @@ POUR_S = 0.80
 RETURN_S = 0.60
 POUR_LAP_S = 3.3
 POUR_TIP = 1.9
-_CLEARANCE = 0.16
+_CLEARANCE = 0.34
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +79,7 @@ def strike(act: Act, other: Act) -> Strike:
     needs = fallen_reach(other.subject) if act.subject.action == "knock_over" else its + 0.35
     short, long = _RUN_UP
     low, high = -half + 2 * own + short + its, half - needs
-    place = min(max(sign * other.subject.x, low), high) if low <= high else (0.65 * low + 0.35 * high)
+    place = min(max(sign * other.subject.x, low), high) if low <= high else (low + high) / 2
     contact = place - own - its
     back = min(max(contact - sign * act.subject.x, short), long)
     back = max(short, min(back, contact - (own - half)))
@@ -92,6 +92,12 @@ def strike(act: Act, other: Act) -> Strike:
         speed=_SPEED,
         ahead=max(half - place - its, 0.2),
     )
+
+
+def fits(act: Act, other: Act) -> bool:
+    """Whether both, the run-up and what comes after find room in the picture; if not, the sides of the picture cut them."""
+    needs = fallen_reach(other.subject) if act.subject.action == "knock_over" else reach(other.subject) + 0.35
+    return 2 * reach(act.subject) + _RUN_UP[0] + reach(other.subject) + needs <= 2 * half_picture(act.scene) + 0.15
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -400,4 +406,4 @@ def pour_target(t: Tensor, act: Act, by: Act) -> Fields:
 def flow(t: Tensor, act: Act, other: Act) -> Tensor:
     """How strongly ``act`` pours at ``t``, 0 to 1."""
     plan, s = pouring(act, other), t % POUR_LAP_S
-    return pulse(s, plan.flow_s, 0.12, plan.stop_s - plan.flow_s, 0.15)
+    return pulse(s, plan.flow_s, 0.12, plan.stop_s - plan.flow_s - 0.12, 0.15)

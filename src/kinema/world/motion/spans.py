@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import torch
 
 from kinema.world.kinds import FRONT_EDGE, SCALE, subject_size
-from kinema.world.motion.act import TRAVELS
+from kinema.world.motion import pairs
+from kinema.world.motion.act import TRAVELS, Act
 from kinema.world.motion.actions import poses
 from kinema.world.motion.constants import MAX_SPAN, WALK_SPAN, half_width, tall
 from kinema.world.nature import KINDS
@@ -16,7 +17,6 @@ from kinema.world.scene import Scene
 
 _SECONDS = 4.0
 _RATE = 60
-_BACK_Z = -1.25
 _GAP = 0.08
 
 
@@ -45,8 +45,9 @@ def span_of(scene: Scene, *, seconds: float = _SECONDS) -> list[Span]:
         edge = FRONT_EDGE.get(subject.kind, 0.2) * subject_size(subject)
         fallen = pose.tip.sin() * tall(subject) + edge * (pose.tip > 0.05)
         lean = -pose.roll.sin() * tall(subject)
-        x = [pose.x + w + k for w in (-width, width) for k in (torch.zeros_like(lean), lean, fallen * pose.yaw.cos())]
-        z = [pose.z + w + k for w in (-width, width) for k in (torch.zeros_like(lean), -fallen * pose.yaw.sin())]
+        still = torch.zeros_like(lean)
+        x = [pose.x + w + k for w in (-width, width) for k in (still, lean)] + [pose.x + fallen * pose.yaw.cos()]
+        z = [pose.z + w for w in (-width, width)] + [pose.z - fallen * pose.yaw.sin()]
         spans.append(
             Span(
                 low_x=float(torch.stack(x).min()), high_x=float(torch.stack(x).max()),
@@ -56,10 +57,18 @@ def span_of(scene: Scene, *, seconds: float = _SECONDS) -> list[Span]:
     return spans
 
 
+def pair_fits(scene: Scene) -> bool:
+    """Whether the picture has room for all that a `collide` or `knock_over` of ``scene`` shows; true for other scenes."""
+    for number, subject in enumerate(scene.subjects):
+        if subject.action in ("collide", "knock_over") and subject.target is not None:
+            return pairs.fits(Act(scene=scene, number=number), Act(scene=scene, number=subject.target))
+    return True
+
+
 def needed_half_width(kind: str, action: str, size: float = 1.0) -> float:
     """How far from its home to each side of the picture one should be free for ``kind`` to do ``action``."""
     width = KINDS[kind].half_width * SCALE[kind] * size
-    extra = {"play": 0.2, "swing": 0.3, "float": 0.1, "topple": 0.5 * size, "fly": 0.3}.get(action, 0.0)
+    extra = {"play": 0.2, "swing": 0.3, "float": 0.1, "topple": 0.55 * size, "fly": 0.3}.get(action, 0.0)
     if action in ("walk", "run", "roll", "slide", "toss"):
         extra = WALK_SPAN.get(kind, MAX_SPAN) / 2
     return width + extra
@@ -87,7 +96,9 @@ def layout_homes(
     depth = 0.0
     for k, row in enumerate(rows):
         if k:
-            depth -= max(1.0, *(KINDS[kinds[n]].half_width * sizes[n] for n in rows[k - 1])) + 0.25
+            depth -= (
+                sum(max(KINDS[kinds[n]].half_width * SCALE[kinds[n]] * sizes[n] for n in r) for r in rows[k - 1 : k + 1]) + _GAP
+            )
         total = sum(2 * needs[n] for n in row) + _GAP * (len(row) - 1)
         place = -total / 2
         for n in row:

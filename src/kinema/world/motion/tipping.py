@@ -86,24 +86,25 @@ def _fall(edge: float, centre: float, lying: float) -> Fall:
     angle, speed = 0.0, max(_PUSH * math.sqrt(2 * rate * (1 - math.cos(balance))), _LEAST_PUSH)
     angles, speeds = [angle], [speed]
     while angle < lying:
-        angle, speed = _runge_kutta(angle, speed, rate, balance)
+        angle, speed = _runge_kutta(angle, speed, rate, balance, _STEP_S)
         angles.append(angle)
         speeds.append(speed)
-    # The last step is cut where it lands.
-    share = (lying - angles[-2]) / (angles[-1] - angles[-2])
+    # The share of the last step at which it lands, by Newton's method.
+    share, land_speed = 1.0, speed
+    for _ in range(4):
+        share -= (angle - lying) / (land_speed * _STEP_S)
+        angle, land_speed = _runge_kutta(angles[-2], speeds[-2], rate, balance, share * _STEP_S)
     return Fall(
         angles=torch.tensor(angles, dtype=torch.float64),
         speeds=torch.tensor(speeds, dtype=torch.float64),
         land_s=(len(angles) - 2 + share) * _STEP_S,
-        land_speed=speeds[-2] + share * (speeds[-1] - speeds[-2]),
+        land_speed=land_speed,
         lying=lying,
         settling=rate * max(math.sin(lying - balance), 0.3),
     )
 
 
-def _runge_kutta(angle: float, speed: float, rate: float, balance: float) -> tuple[float, float]:
-    h = _STEP_S
-
+def _runge_kutta(angle: float, speed: float, rate: float, balance: float, h: float) -> tuple[float, float]:
     def pull(a: float) -> float:
         return rate * math.sin(a - balance)
 
