@@ -209,12 +209,12 @@ def hit_ring(o: Coordinates, d: Coordinates, ratio: float) -> Hit:
         for _ in range(steps):
             across = (c + t * (2 * b + t * a)).clamp(min=0).sqrt()
             t = t + ring_distance(across, o[2] + t * d[2], ratio) * length
-        at, normal = _along(o, d, t), _ring_normal(o, d, t, ratio)
-        # A ray that grazed the ring and moves away from it may still meet its far side.
-        away = sum_of_products(normal, d) > 0
-        t = torch.where(away, t + ratio * length, t)
-    miss = ring_distance((at[0] * at[0] + at[1] * at[1]).sqrt(), at[2], ratio)
-    return torch.where((miss < _RING_NEAR) & (t < leave) & (t > 0) & ~away, t, FAR), normal, at
+        if steps == _RING_STEPS[0]:
+            # A ray that grazed the ring and moves away from it may still meet its far side.
+            t = torch.where(sum_of_products(_ring_normal(o, d, t, ratio), d) > 0, t + ratio * length, t)
+    at, normal = _along(o, d, t), _ring_normal(o, d, t, ratio)
+    near = ring_distance((at[0] * at[0] + at[1] * at[1]).sqrt(), at[2], ratio) < _RING_NEAR
+    return torch.where(near & (t < leave) & (t > 0) & (sum_of_products(normal, d) <= 0), t, FAR), normal, at
 
 
 def _ring_normal(o: Coordinates, d: Coordinates, t: Tensor, ratio: float) -> Coordinates:

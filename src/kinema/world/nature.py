@@ -116,7 +116,7 @@ KINDS: dict[str, Kind] = {
     "lantern": Kind(category="objects", surface="air", actions=("stand", "swing", "sway", "float", "spin", "fall"), half_width=0.35),
     "kite": Kind(category="objects", surface="air", actions=("float", "fly", "sway", "spin"), half_width=0.34),
     "house": Kind(category="buildings", actions=("stand", "spin", "jump"), half_width=0.68),
-    "tower": Kind(category="buildings", actions=("stand", "spin", "sway", "topple"), half_width=0.39),
+    "tower": Kind(category="buildings", actions=("stand", "spin", "sway", "topple"), half_width=0.36),
     "lighthouse": Kind(category="buildings", actions=("stand", "spin"), half_width=0.33),
     "castle": Kind(category="buildings", actions=("stand", "spin"), half_width=0.79),
     "windmill": Kind(category="buildings", actions=("stand", "spin"), half_width=0.54),

@@ -74,12 +74,12 @@ FRONT_EDGE: dict[str, float] = {
     "robot": 0.13,
     "tree": 0.115,
     "cactus": 0.15,
-    "rocket": 0.22,
+    "rocket": 0.26,
     "cube": 0.40,
     "cylinder": objects.CYLINDER_RADIUS,
     "cone": 0.42,
     "cup": 0.38,
-    "tower": 0.27,
+    "tower": 0.25,
 }
 _FOOT_EDGE = 0.2
 

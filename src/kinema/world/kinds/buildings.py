@@ -5,7 +5,7 @@ from __future__ import annotations
 from kinema.world.affine import compose, rotate, translate
 from kinema.world.kinds.body import QUARTER, SIDES, Body, at, piece
 from kinema.world.kinds.paints import CREAM, DARK, DOOR, GLASS, GLOW, GOLD, LAMP, STEEL, shade
-from kinema.world.solids import BOX, BRICKS, CONE, CYLINDER, DOME, ELLIPSOID, STRIPES, WEDGE, Solid, cone, pyramid
+from kinema.world.solids import BOX, BRICKS, CONE, CYLINDER, DOME, ELLIPSOID, STRIPES, WEDGE, Solid, cone
 
 NUM_BLOCKS = 5
 
@@ -29,16 +29,16 @@ def house(body: Body) -> list[Solid]:
 
 
 def tower(body: Body) -> list[Solid]:
-    """Toy blocks upon each other in the colour's shades; the top one is a pyramid's stump."""
+    """Toy blocks upon each other, in turns in the colour and in its shades."""
     light = shade(body.paint, 1.28) if body.colour not in ("white", "black") else body.dark
     shades = (body.paint, body.dark, body.paint, light, body.paint)
     parts, frame = [], translate()
     half = 0.115
     for k in range(NUM_BLOCKS):
         frame = compose(frame, rotate("z", body.pose.bend / NUM_BLOCKS))
-        wide = 0.27 - 0.028 * k
+        wide = 0.25 - 0.012 * k
         block = at((0.0, half, 0.0), (wide, half * 0.97, wide), turn=0.22 * (1 if k % 2 else -0.6))
-        parts.append(body.part(BOX if k < NUM_BLOCKS - 1 else pyramid(0.35), compose(frame, block), colour=shades[k]))
+        parts.append(body.part(BOX, compose(frame, block), colour=shades[k]))
         frame = compose(frame, translate(0.0, 2 * half, 0.0))
     return parts
 

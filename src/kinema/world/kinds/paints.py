@@ -37,7 +37,7 @@ class Finish:
 FINISH: dict[str, Finish] = {
     "matte": Finish(),
     "glossy": Finish(gloss=0.55),
-    "metal": Finish(base=0.84, gloss=1.0),
+    "metal": Finish(base=0.90, gloss=1.0),
     "wood": Finish(has_grain=True),
 }
 
