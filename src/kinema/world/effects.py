@@ -196,14 +196,19 @@ def _surf(t: Tensor, scene: Scene) -> list[Solid]:
 
 
 def _burst(t: Tensor, place: tuple[Number, Number], tall: float, late_s: float) -> list[Solid]:
-    """Spray thrown up at a place (x, z) whenever a wave hits: three blobs that rise, spread and fall back."""
-    s = (t - SEA_CRASH_S - late_s) % SEA_S
-    s = torch.where(t < SEA_CRASH_S + late_s, 2.0 + 0 * t, s) if late_s >= 0 else s
+    """Spray thrown up at a place (x, z) whenever a wave hits: blobs that rise, spread and fall back, and foam below them."""
+    begins = SEA_CRASH_S + late_s
+    s = torch.where(t < begins, SEA_S, (t - begins) % SEA_S)
     alive = smooth(s / 0.12) * (1 - smooth((s - 0.75) / 0.45))
+    x, z = place
     solids = []
-    for out, up in ((-0.30, 0.75), (0.02, 1.0), (0.32, 0.7)):
+    for out, up in ((-0.34, 0.72), (0.0, 1.0), (0.36, 0.66)):
         rise = tall * up * (4 * (s / 1.1) * (1 - s / 1.1)).clamp(min=0.0)
-        radius = _there(0.16 * tall * alive)
-        centre = (place[0] + out * tall * (0.6 + 0.6 * s.clamp(max=1.2)), 0.5 * rise, place[1] + 0 * t)
-        solids.append(_ball(centre, (radius * 0.9, _there(alive * (0.08 * tall + 0.55 * rise)), radius * 0.7), _FOAM))
-    return solids
+        radius = _there((0.13 + 0.09 * s.clamp(max=1.2)) * tall * alive)
+        centre = (x + out * tall * (0.6 + 0.7 * s.clamp(max=1.2)), 0.75 * rise, z + 0 * t)
+        solids.append(_ball(centre, (radius, _there(alive * (0.14 * tall + 0.22 * rise)), 0.8 * radius), _FOAM))
+    low = _there(0.16 * tall * alive)
+    return [
+        *solids,
+        _ball((x + 0 * t, 0.3 * low, z + 0.05 + 0 * t), (_there(0.62 * tall * alive), low, _there(0.3 * tall * alive)), _FOAM),
+    ]

@@ -21,7 +21,7 @@ Fields = dict[str, Tensor]
 TRAVELS = ("walk", "run", "roll", "slide", "toss", "fly")
 # How far each action turns the nose from the picture's plane to the camera.
 _TURN_TO_CAMERA_DEG = {
-    "walk": 14.0, "run": 14.0, "roll": 0.0, "slide": 14.0, "play": 50.0, "wave": 50.0, "toss": 14.0, "topple": 12.0,
+    "walk": 14.0, "run": 14.0, "roll": 0.0, "slide": 14.0, "play": 50.0, "wave": 72.0, "toss": 14.0, "topple": 12.0,
     "collide": 0.0, "knock_over": 0.0, "drink": 16.0,
 }  # fmt: skip
 _TURN_OTHERWISE_DEG = 35.0

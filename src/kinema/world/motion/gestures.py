@@ -75,9 +75,9 @@ def wave(t: Tensor, act: Act) -> Fields:
     beat = 2 * math.pi * (t - _RAISE_S) / WAVE_S
     raised = smooth(t / _RAISE_S)
     return {
-        "reach": raised * (0.82 + 0.18 * torch.cos(beat)),
-        "lift": 0.9 * raised,
-        "roll": 0.05 * act.sign * raised * torch.sin(beat),
+        "reach": raised,  # up beside the head, and from there in and out
+        "lift": raised * (0.65 + 0.35 * torch.cos(beat)),
+        "roll": 0.07 * act.sign * raised * torch.sin(beat),
         "squash": 1 + 0.012 * torch.sin(2 * math.pi * t / 2.0),
     }
 

@@ -68,7 +68,7 @@ def pair_fits(scene: Scene) -> bool:
 def needed_half_width(kind: str, action: str, size: float = 1.0) -> float:
     """How far from its home to each side of the picture one should be free for ``kind`` to do ``action``."""
     width = KINDS[kind].half_width * SCALE[kind] * size
-    extra = {"play": 0.2, "swing": 0.3, "float": 0.1, "topple": 0.55 * size, "fly": 0.3}.get(action, 0.0)
+    extra = {"wave": 0.1, "play": 0.2, "swing": 0.3, "float": 0.1, "topple": 0.55 * size, "fly": 0.3}.get(action, 0.0)
     if action in ("walk", "run", "roll", "slide", "toss"):
         extra = WALK_SPAN.get(kind, MAX_SPAN) / 2
     return width + extra
