@@ -18,8 +18,8 @@ def _arm(body: Body, shoulder: Vector, side: float, *, swing: Tensor) -> Tensor:
     pose = body.pose
     out, ahead = 0.35 + 0.9 * pose.lift, -side * swing
     if side == body.near:
-        out = out + pose.reach * (0.30 - 0.9 * pose.lift - out)
-        ahead = ahead + pose.reach * (2.2 + 0.65 * pose.lift - ahead)
+        out = out + pose.reach * (0.30 - 1.2 * pose.lift - out)
+        ahead = ahead + pose.reach * (2.2 + 1.15 * pose.lift - ahead)
     else:
         out = out - 0.8 * pose.reach * pose.lift
     x, y, z = shoulder
