@@ -20,7 +20,6 @@ from kinema.training.vae_folder import hash_vae, load_vae
 from kinema.training.vae_losses import to_model
 from kinema.world.camera import CAMERA_FEATURES, camera_features
 from kinema.world.captions import caption
-from kinema.world.sampler import sample
 from kinema.world.scene import Scene
 from kinema.world.truth import motion_score
 
@@ -109,7 +108,7 @@ def describe(scene: Scene, recipe: LatentRecipe, seed: int) -> dict[str, list[st
 def _encode_shard(job: _LatentJob) -> None:
     vae = _vae(job.vae, job.device, job.fingerprint)
     seeds, shape, recipe = job.scenes.seeds(job.number), job.scenes.shape, job.recipe
-    scenes = [sample(seed, split=job.scenes.split) for seed in seeds]
+    scenes = job.scenes.scenes(job.number)
     frames = torch.stack([f.to(job.device) for f in draw(scenes, shape, job.device)])
     motion = torch.tensor([float(motion_score(s, shape)) for s in scenes])
     samples = [(seed, scene) for seed, scene in zip(seeds, scenes, strict=True)]

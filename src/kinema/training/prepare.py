@@ -34,13 +34,18 @@ Job = TypeVar("Job")
 
 @dataclass(frozen=True, kw_only=True)
 class SceneRange:
-    """Scenes ``first_seed`` to ``first_seed`` + ``count`` - 1 of a split, drawn at ``shape``."""
+    """Scenes ``first_seed`` to ``first_seed`` + ``count`` - 1 of a split and a level of difficulty, drawn at ``shape``."""
 
     split: str
     shape: VideoShape
     count: int
+    difficulty: str = "core"
     first_seed: int = 0
     per_shard: int = 64
+
+    def scenes(self, number: int) -> list[Scene]:
+        """The scenes of shard ``number``."""
+        return [sample(seed, split=self.split, difficulty=self.difficulty) for seed in self.seeds(number)]
 
     @property
     def num_shards(self) -> int:
@@ -149,8 +154,7 @@ def world_hash() -> str:
 
 
 def _render_shard(job: _FrameJob) -> None:
-    seeds = job.scenes.seeds(job.number)
-    scenes = [sample(seed, split=job.scenes.split) for seed in seeds]
+    seeds, scenes = job.scenes.seeds(job.number), job.scenes.scenes(job.number)
     frames = torch.stack([f.cpu() for f in draw(scenes, job.scenes.shape, job.device)])
     metadata = [
         {"seed": seed, "fps": job.scenes.shape.fps, "scene": s.to_dict()} for seed, s in zip(seeds, scenes, strict=True)

@@ -1,0 +1,93 @@
+"""World -> shards that judges learn from: clips, the camera's path, and each subject's boxes and places."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from kinema.core.geometry import VideoShape
+from kinema.core.progress import CancelToken, Observer, ignore_progress
+from kinema.data.load.shards import Field, ShardSet, ShardWriter
+from kinema.training.prepare import SceneRange, draw, fingerprint, run_jobs, world_hash
+from kinema.world.camera import CAMERA_FEATURES, camera_features, frame_times
+from kinema.world.geometry import geometry, mask_boxes
+from kinema.world.motion import poses
+from kinema.world.scene import MAX_SUBJECTS, Scene
+
+FIELDS = {
+    "frames": Field(dtype="uint8", shape=("t", "h", "w", 3)),
+    "boxes": Field(dtype="float32", shape=(MAX_SUBJECTS, "t", 4)),
+    "places": Field(dtype="float32", shape=(MAX_SUBJECTS, "t", 3)),
+    "camera": Field(dtype="float32", shape=("t", CAMERA_FEATURES)),
+}
+_COARSE = 2  # boxes are taken from masks of a fraction of the size: half a pixel is near enough
+
+
+@dataclass(frozen=True, kw_only=True)
+class _JudgeJob:
+    path: Path
+    fingerprint: str
+    scenes: SceneRange
+    number: int
+    device: str
+
+
+def prepare_judged(
+    cache: Path, scenes: SceneRange, *, workers: int = 0, device: str = "cpu", observer: Observer = ignore_progress,
+    cancel: CancelToken | None = None,
+) -> ShardSet:  # fmt: skip
+    """Clips of ``scenes`` and their truth as shards in a folder of ``cache``, made where they are missing. Raises: Cancelled."""
+    key = fingerprint({"what": "judged", "scenes": asdict(scenes), "world": world_hash()})
+    path = cache / f"judged-{scenes.split}-{scenes.bucket}-{key[:12]}"
+    writer = ShardWriter(path, fingerprint=key, fields=FIELDS)
+    jobs = [
+        _JudgeJob(path=path, fingerprint=key, scenes=scenes, number=n, device=device)
+        for n in range(scenes.num_shards)
+        if not writer.has(n)
+    ]
+    run_jobs(_write_shard, jobs, workers=workers, observer=observer, cancel=cancel)
+    return writer.finish(scenes.num_shards)
+
+
+def boxes_of(scene: Scene, shape: VideoShape) -> Float[Tensor, "n t 4"]:
+    """Centre x and y, width and height of each subject's visible pixels, as shares of the picture; zeros where it isn't seen."""
+    coarse = replace(shape, height_px=shape.height_px // _COARSE, width_px=shape.width_px // _COARSE)
+    masks = geometry(scene, coarse).masks(len(scene.subjects))
+    box = torch.stack([mask_boxes(m) for m in masks]).float()
+    size = torch.tensor([coarse.width_px, coarse.height_px], dtype=torch.float32)
+    low, high = box[..., :2] / size, box[..., 2:] / size
+    seen = (box[..., :1] >= 0).float()
+    return torch.cat([(low + high) / 2, high - low], -1) * seen
+
+
+def places_of(scene: Scene, shape: VideoShape) -> Float[Tensor, "n t 3"]:
+    """Where each subject's foot is, in subject heights (x right, y up, z to the camera)."""
+    side = -1.0 if scene.flipped else 1.0
+    held = poses(scene.unflipped(), frame_times(shape.frames, shape.fps))
+    return torch.stack([torch.stack([side * p.x, p.y, p.z], -1) for p in held]).float()
+
+
+def _write_shard(job: _JudgeJob) -> None:
+    shape = job.scenes.shape
+    scenes, seeds = job.scenes.scenes(job.number), job.scenes.seeds(job.number)
+    tensors = {
+        "frames": torch.stack([f.cpu() for f in draw(scenes, shape, job.device)]),
+        "boxes": torch.stack([_padded(boxes_of(s, shape)) for s in scenes]),
+        "places": torch.stack([_padded(places_of(s, shape)) for s in scenes]),
+        "camera": torch.stack([camera_features(s, range(shape.frames), fps=shape.fps) for s in scenes]),
+    }
+    metadata: list[dict[str, Any]] = [{"seed": n, "scene": s.to_dict()} for n, s in zip(seeds, scenes, strict=True)]
+    writer = ShardWriter(job.path, fingerprint=job.fingerprint, fields=FIELDS)
+    writer.write(job.number, job.scenes.bucket, tensors=tensors, metadata=metadata)
+
+
+def _padded(rows: Float[Tensor, "n t k"]) -> Float[Tensor, "m t k"]:
+    """``rows`` with zeros for the subjects that a scene of fewer than `MAX_SUBJECTS` lacks."""
+    out = torch.zeros(MAX_SUBJECTS, *rows.shape[1:])
+    out[: len(rows)] = rows
+    return out
