@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from kinema.core.geometry import VideoShape
@@ -18,12 +18,14 @@ from kinema.world.camera import CAMERA_FEATURES, camera_features, frame_times
 from kinema.world.geometry import geometry, mask_boxes
 from kinema.world.motion import poses
 from kinema.world.scene import MAX_SUBJECTS, Scene
+from kinema.world.score import score_of_flow
 
 FIELDS = {
     "frames": Field(dtype="uint8", shape=("t", "h", "w", 3)),
     "boxes": Field(dtype="float32", shape=(MAX_SUBJECTS, "t", 4)),
     "places": Field(dtype="float32", shape=(MAX_SUBJECTS, "t", 3)),
     "camera": Field(dtype="float32", shape=("t", CAMERA_FEATURES)),
+    "motion": Field(dtype="float32", shape=()),
 }
 _COARSE = 2  # boxes are taken from masks of a fraction of the size: half a pixel is near enough
 
@@ -54,12 +56,10 @@ def prepare_judged(
     return writer.finish(scenes.num_shards)
 
 
-def boxes_of(scene: Scene, shape: VideoShape) -> Float[Tensor, "n t 4"]:
-    """Centre x and y, width and height of each subject's visible pixels, as shares of the picture; zeros where it isn't seen."""
-    coarse = replace(shape, height_px=shape.height_px // _COARSE, width_px=shape.width_px // _COARSE)
-    masks = geometry(scene, coarse).masks(len(scene.subjects))
-    box = torch.stack([mask_boxes(m) for m in masks]).float()
-    size = torch.tensor([coarse.width_px, coarse.height_px], dtype=torch.float32)
+def boxes_of(owner: Int[Tensor, "t h w"], count: int) -> Float[Tensor, "n t 4"]:
+    """Centre x and y, width and height of the visible pixels of each of ``count`` owners, as shares of the picture; zeros where unseen."""
+    box = torch.stack([mask_boxes(owner == n) for n in range(count)]).float()
+    size = torch.tensor([owner.shape[2], owner.shape[1]], dtype=torch.float32)
     low, high = box[..., :2] / size, box[..., 2:] / size
     seen = (box[..., :1] >= 0).float()
     return torch.cat([(low + high) / 2, high - low], -1) * seen
@@ -75,11 +75,14 @@ def places_of(scene: Scene, shape: VideoShape) -> Float[Tensor, "n t 3"]:
 def _write_shard(job: _JudgeJob) -> None:
     shape = job.scenes.shape
     scenes, seeds = job.scenes.scenes(job.number), job.scenes.seeds(job.number)
+    coarse = replace(shape, height_px=shape.height_px // _COARSE, width_px=shape.width_px // _COARSE)
+    exact = [geometry(s, coarse) for s in scenes]
     tensors = {
         "frames": torch.stack([f.cpu() for f in draw(scenes, shape, job.device)]),
-        "boxes": torch.stack([_padded(boxes_of(s, shape)) for s in scenes]),
+        "boxes": torch.stack([_padded(boxes_of(e.owner, len(s.subjects))) for s, e in zip(scenes, exact, strict=True)]),
         "places": torch.stack([_padded(places_of(s, shape)) for s in scenes]),
         "camera": torch.stack([camera_features(s, range(shape.frames), fps=shape.fps) for s in scenes]),
+        "motion": torch.tensor([float(score_of_flow(e.flow, fps=shape.fps)) for e in exact]),
     }
     metadata: list[dict[str, Any]] = [{"seed": n, "scene": s.to_dict()} for n, s in zip(seeds, scenes, strict=True)]
     writer = ShardWriter(job.path, fingerprint=job.fingerprint, fields=FIELDS)

@@ -20,7 +20,7 @@ from kinema.core.progress import CancelToken, Observer, ignore_progress
 from kinema.data.load.loader import Batch, Loader
 from kinema.data.load.seeds import generator
 from kinema.data.load.shards import ShardSet
-from kinema.models.judges.clip import ClipJudge, ClipJudgeConfig
+from kinema.models.judges.clip import CameraSigns, ClipJudge, ClipJudgeConfig
 from kinema.models.judges.frame import FrameJudge, FrameJudgeConfig, FrameLogits
 from kinema.training.loop import Loop, LoopRecipe, Outcome, averaged, facts_of_latest
 from kinema.training.speed import Dtype, autocast, measured_facts
@@ -43,8 +43,7 @@ CLIP_CONFIG = ClipJudgeConfig(
 _IGNORED = -100
 # x and the turns about y and z change their sign in a mirror
 _MIRROR = torch.tensor([-1.0, 1.0, -1.0, -1.0, 1.0, 1.0, 1.0])
-_PATH_SCALE = 8.0
-_PLACE_SCALE = 1.0
+PATH_SCALE = 8.0  # of the path's steps, which are small numbers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,9 +54,10 @@ class JudgeRecipe:
     frame: FrameJudgeConfig = FRAME_CONFIG
     clip: ClipJudgeConfig = CLIP_CONFIG
     batch: int = 16
+    pictures: int = 64
     blurred: float = 0.3
     dtype: Dtype | Literal["auto"] = "auto"
-    weights: Mapping[str, float] = field(default_factory=lambda: {"box": 0.3, "heat": 2.0, "path": 3.0, "position": 0.5})
+    weights: Mapping[str, float] = field(default_factory=lambda: {"box": 0.3, "path": 4.0, "motion": 4.0})
     validation_clips: int = 256
 
 
@@ -73,6 +73,14 @@ class _Truth:
     boxes: Tensor  # b n t 4
     places: Tensor  # b n t 3
     path: Tensor  # b u 7
+    motion: Tensor  # b
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Clip:
+    signs: CameraSigns
+    action: Tensor  # b n a
+    places: Tensor  # b n u 3
 
 
 class JudgeTask:
@@ -89,7 +97,8 @@ class JudgeTask:
         self.modules: dict[str, nn.Module] = {FRAME: self.frame.to(self.device), CLIP: self.clip.to(self.device)}
         for module in self.modules.values():
             module.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-        self.loader = Loader(train, sizes=dict.fromkeys(train.buckets, recipe.batch), seed=recipe.loop.seed)
+        sizes = {b: recipe.batch if b.frames > 1 else recipe.pictures for b in train.buckets}
+        self.loader = Loader(train, sizes=sizes, seed=recipe.loop.seed)
         self.facts = measured_facts(self._try, self.device, wanted=recipe.dtype, known=known)
 
     def loss(self, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
@@ -106,11 +115,14 @@ class JudgeTask:
                 tensors, metadata = self.validation.read(bucket, numbers)
                 truth = truth_of(tensors, metadata, [False] * len(numbers))
                 pictures = _pictures(tensors["frames"])
-                _, logits, camera, action, _, _ = self._look(pictures, truth, self.facts["dtype"])
+                logits, clip = self._look(pictures, truth, self.facts["dtype"])
                 for name, wanted in truth.whole.items():
-                    right.setdefault(name, []).append(_right(getattr(logits, name), repeat(wanted, "b -> (b k)", k=_keys(truth))))
-                right.setdefault("camera", []).append(_right(camera, truth.camera))
-                right.setdefault("action", []).append(_right(action[:, 0], truth.action[:, 0]))
+                    right.setdefault(name, []).append(
+                        _right(getattr(logits, name), repeat(wanted, "b -> (b k)", k=_keys(truth)))
+                    )
+                if clip is not None:
+                    right.setdefault("camera", []).append(_right(clip.signs.camera, truth.camera))
+                    right.setdefault("action", []).append(_right(clip.action[:, 0], truth.action[:, 0]))
                 cells = _cells(truth, logits)
                 for name in ("kind", "colour"):
                     wanted = repeat(getattr(truth, name), "b n -> b k n", k=_keys(truth)).flatten()
@@ -122,23 +134,23 @@ class JudgeTask:
         """Clips of one step."""
         return {"samples": len(batch)}
 
-    def _look(
-        self, pictures: Tensor, truth: _Truth, dtype: Dtype
-    ) -> tuple[Tensor, FrameLogits, Tensor, Tensor, Tensor, Tensor]:
-        """(key frames, their logits, camera's class, actions, camera's path, places)."""
-        keys = pictures[:, ::KEY_STEP]
+    def _look(self, pictures: Tensor, truth: _Truth, dtype: Dtype) -> tuple[FrameLogits, _Clip | None]:
+        """What key frames show, and what the clip does; None for pictures of one frame."""
         with autocast(self.device, dtype):
-            flat = rearrange(keys, "b k c h w -> (b k) c h w").contiguous(memory_format=torch.channels_last)
+            flat = rearrange(pictures[:, ::KEY_STEP], "b k c h w -> (b k) c h w").contiguous(
+                memory_format=torch.channels_last
+            )
             logits = self.frame(flat)
+            if pictures.shape[1] == 1:
+                return logits, None
             motion = self.clip.motion(pictures)
-            camera, path, sequence = self.clip.of_camera(motion)
+            signs = self.clip.of_camera(motion)
             features = rearrange(logits.features.detach(), "(b k) d y x -> b k d y x", b=len(pictures))
             nearest = [min(round(t / KEY_STEP), features.shape[1] - 1) for t in range(pictures.shape[1])]
             kinds = F.one_hot(truth.kind.clamp(min=0), len(KIND_NAMES)) * (truth.kind >= 0)[..., None]
-            action, places = self.clip.of_tracks(
-                motion, features[:, nearest], truth.boxes.to(self.device), kinds.to(self.device, features.dtype), sequence
-            )
-        return keys, logits, camera.float(), action.float(), path.float(), places.float()
+            boxes, kinds = truth.boxes.to(self.device), kinds.to(self.device, features.dtype)
+            action, places = self.clip.of_tracks(motion, features[:, nearest], boxes, kinds, signs.sequence)
+        return logits, _Clip(signs=signs, action=action.float(), places=places.float())
 
     def _loss(self, batch: Batch, dtype: Dtype) -> tuple[Tensor, Mapping[str, Tensor]]:
         rngs = [generator(seed) for seed in batch.seeds]
@@ -149,16 +161,10 @@ class JudgeTask:
         pictures = torch.stack([self._worn(p, g) for p, g in zip(pictures, rngs, strict=True)]).to(self.device)
         jitter = torch.stack([torch.randn(truth.boxes.shape[1:], generator=g) for g in rngs]) * 0.01
         shaken = _Truth(**{**vars(truth), "boxes": truth.boxes + jitter * (truth.boxes[..., 2:3] > 0)})
-        _, logits, camera, action, path, places = self._look(pictures, shaken, dtype)
+        logits, clip = self._look(pictures, shaken, dtype)
         parts = self._frame_losses(logits, truth)
-        parts["camera"] = F.cross_entropy(camera, truth.camera.to(self.device))
-        parts["action"] = F.cross_entropy(
-            action.flatten(0, 1), truth.action.flatten().to(self.device), ignore_index=_IGNORED
-        )
-        parts["path"] = F.smooth_l1_loss(path, truth.path.to(self.device) * _PATH_SCALE)
-        there = (truth.kind >= 0).to(self.device)
-        off = F.smooth_l1_loss(places, truth.places[:, :, 1:].to(self.device), reduction="none").mean((-1, -2))
-        parts["position"] = (off * there).sum() / there.sum()
+        if clip is not None:
+            parts |= self._clip_losses(clip, truth)
         weights = self.recipe.weights
         total = torch.stack([weights.get(name, 1.0) * part for name, part in parts.items()]).sum()
         return total, {f"{name}_loss": part.detach() for name, part in parts.items()}
@@ -175,12 +181,27 @@ class JudgeTask:
         for name in ("kind", "colour"):
             wanted = repeat(getattr(truth, name), "b n -> b k n", k=keys)
             wanted = torch.where(cells[3], wanted, _IGNORED).flatten().to(self.device)
-            parts[name] = F.cross_entropy(_at_cells(getattr(logits, name), cells).float(), wanted, ignore_index=_IGNORED)
+            parts[name] = F.cross_entropy(
+                _at_cells(getattr(logits, name), cells).float(), wanted, ignore_index=_IGNORED
+            )
         edges = _edges(truth, cells, logits.heat.shape[1:]).to(self.device)
         seen = cells[3].flatten().to(self.device)
         off = F.smooth_l1_loss(_at_cells(logits.box, cells).float(), edges, reduction="none").mean(-1)
         parts["box"] = (off * seen).sum() / seen.sum().clamp(min=1)
         return parts
+
+    def _clip_losses(self, clip: _Clip, truth: _Truth) -> dict[str, Tensor]:
+        wanted = truth.action.flatten().to(self.device)
+        there = (truth.kind >= 0).to(self.device)
+        off = F.smooth_l1_loss(clip.places, truth.places[:, :, 1:].to(self.device), reduction="none").mean((-1, -2))
+        path = truth.path.to(self.device) * PATH_SCALE
+        return {
+            "camera": F.cross_entropy(clip.signs.camera.float(), truth.camera.to(self.device)),
+            "action": F.cross_entropy(clip.action.flatten(0, 1), wanted, ignore_index=_IGNORED),
+            "path": F.smooth_l1_loss(clip.signs.path.float(), path),
+            "motion": F.smooth_l1_loss(clip.signs.motion.float(), truth.motion.to(self.device) / 255),
+            "position": (off * there).sum() / there.sum(),
+        }
 
     def _worn(self, clip: Tensor, rng: torch.Generator) -> Tensor:
         """``clip`` (t c h w) a little brighter or darker, now and then blurred and noisy."""
@@ -226,6 +247,7 @@ def truth_of(tensors: Mapping[str, Tensor], metadata: Sequence[Mapping[str, Any]
         boxes=boxes,
         places=places,
         path=camera[:, 1:] - camera[:, :-1],
+        motion=tensors["motion"].float(),
     )
 
 
@@ -239,7 +261,8 @@ def train_judges(
     """
     task = JudgeTask(recipe, train, validation=validation, device=device, known=facts_of_latest(folder))
     identity = {
-        "frame": asdict(recipe.frame), "clip": asdict(recipe.clip), "batch": recipe.batch, "blurred": recipe.blurred,
+        "frame": asdict(recipe.frame), "clip": asdict(recipe.clip), "batch": recipe.batch, "pictures": recipe.pictures,
+        "blurred": recipe.blurred,
         "weights": dict(recipe.weights), "data": train.fingerprint,
     }  # fmt: skip
     return Loop(task, recipe.loop, folder, identity=identity).run(observer=observer, cancel=cancel)
@@ -296,7 +319,9 @@ def _heat(truth: _Truth, size: Sequence[int]) -> Tensor:
     y, x = torch.arange(size[0]) + 0.5, torch.arange(size[1]) + 0.5
     column = (boxes[..., 0] * size[1]).floor() + 0.5
     row = (boxes[..., 1] * size[0]).floor() + 0.5
-    distance = (x[None, None, None, :] - column[..., None, None]).square() + (y[None, None, :, None] - row[..., None, None]).square()
+    distance = (x[None, None, None, :] - column[..., None, None]).square() + (
+        y[None, None, :, None] - row[..., None, None]
+    ).square()
     bump = torch.exp(-distance / (2 * 0.7**2)) * (boxes[..., 2] > 0)[..., None, None]
     return bump.amax(1)
 
@@ -308,5 +333,3 @@ def _focal(logits: Tensor, wanted: Tensor) -> Tensor:
     hit = (1 - p).square() * p.log() * is_centre
     miss = (1 - wanted).pow(4) * p.square() * (1 - p).log() * ~is_centre
     return -(hit + miss).sum() / is_centre.sum().clamp(min=1)
-
-

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 
+from jaxtyping import Float
+from torch import Tensor
+
 from kinema.core.geometry import VideoShape
 from kinema.world.geometry import geometry
 from kinema.world.scene import Scene
@@ -26,6 +29,10 @@ def motion_score(scene: Scene, shape: VideoShape) -> int:
         width_px=max(1, round(shape.width_px * _SIDE_PX / short)),
         fps=shape.fps,
     )
-    flow = geometry(scene.unflipped(), small).flow
-    mean = float(flow.square().sum(-1).sqrt().mean()) * shape.fps / _SIDE_PX
+    return score_of_flow(geometry(scene.unflipped(), small).flow, fps=shape.fps)
+
+
+def score_of_flow(flow: Float[Tensor, "t h w 2"], *, fps: float) -> int:
+    """The score of a clip with this flow, in pixels a frame."""
+    mean = float(flow.square().sum(-1).sqrt().mean()) * fps / min(flow.shape[1:3])
     return 1 + round(254 * (1 - math.exp(-mean / _SCALE)))

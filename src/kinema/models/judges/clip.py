@@ -29,6 +29,16 @@ class ClipJudgeConfig:
     depth: int = 4
 
 
+@dataclass(frozen=True, kw_only=True)
+class CameraSigns:
+    """Logits of the camera's class, its change of pose between frames, the motion score as a share, and the sequence that they are of."""
+
+    camera: Float[Tensor, "b k"]
+    path: Float[Tensor, "b u 7"]
+    motion: Float[Tensor, " b"]
+    sequence: Float[Tensor, "b u w"]
+
+
 class _TimeBlock(nn.Module):
     """A residual convolution over time."""
 
@@ -61,6 +71,7 @@ class ClipJudge(nn.Module):
         self.camera = nn.Sequential(*[_TimeBlock(config.width, 2 ** (i % 3)) for i in range(config.depth)])
         self.camera_path = nn.Linear(config.width, CAMERA_OUTPUTS)
         self.camera_class = nn.Linear(2 * config.width, config.num_cameras)
+        self.motion_score = nn.Linear(2 * config.width, 1)
         seen = second + config.frame_features + 4 + config.num_kinds
         self.track_in = nn.Linear(2 * seen + config.width, config.width)
         self.track = nn.Sequential(*[_TimeBlock(config.width, 2 ** (i % 3)) for i in range(config.depth)])
@@ -80,7 +91,7 @@ class ClipJudge(nn.Module):
         for module in self.modules():
             if isinstance(module, _TimeBlock):
                 nn.init.zeros_(module.second.weight)
-        for head in (self.camera_path, self.camera_class, self.action, self.position):
+        for head in (self.camera_path, self.camera_class, self.motion_score, self.action, self.position):
             nn.init.zeros_(head.weight)
 
     def motion(self, clip: Float[Tensor, "b t 3 h w"]) -> Float[Tensor, "b u d y x"]:
@@ -91,13 +102,15 @@ class ClipJudge(nn.Module):
         features = self.pair(rearrange(pairs, "b u c h w -> (b u) c h w"))
         return rearrange(features, "(b u) d y x -> b u d y x", b=len(clip))
 
-    def of_camera(self, motion: Float[Tensor, "b u d y x"]) -> tuple[Tensor, Tensor, Tensor]:
-        """(class logits (b k), change of pose between frames (b u 7), sequence (b u d))."""
+    def of_camera(self, motion: Float[Tensor, "b u d y x"]) -> CameraSigns:
+        """What the whole picture's motion says."""
         coarse = self.coarse(rearrange(motion, "b u d y x -> (b u) d y x"))
         pooled = F.adaptive_avg_pool2d(coarse, (3, 3))
         x = self.camera(self.camera_in(rearrange(pooled, "(b u) d y x -> b u (d y x)", b=len(motion))))
         whole = torch.cat([x.mean(1), x.amax(1)], -1)
-        return self.camera_class(whole), self.camera_path(x), x
+        return CameraSigns(
+            camera=self.camera_class(whole), path=self.camera_path(x), motion=self.motion_score(whole)[:, 0], sequence=x
+        )
 
     def of_tracks(
         self, motion: Float[Tensor, "b u d y x"], frames: Float[Tensor, "b t e y x"], boxes: Float[Tensor, "b n t 4"],
@@ -133,7 +146,7 @@ def _at(maps: Float[Tensor, "b u d y x"], boxes: Float[Tensor, "b n u 4"]) -> Fl
 
 def _nearest_other(seen: Tensor, boxes: Tensor, there: Tensor) -> Tensor:
     """For each track what is seen on the nearest other one, zeros where there is none."""
-    b, n, u, d = seen.shape
+    _, n, u, d = seen.shape
     if n == 1:
         return torch.zeros_like(seen)
     gap = (boxes[:, :, None, :, :2] - boxes[:, None, :, :, :2]).square().sum(-1).mean(-1)  # b n m

@@ -85,9 +85,7 @@ class FrameJudge(nn.Module):
         self.cells = nn.Conv2d(config.features, 1 + config.num_kinds + config.num_colours + 4, 1)
         whole = config.num_places + config.num_times + config.num_weathers + config.num_styles
         # the picture's mean says what is all about, the maximum what is anywhere
-        self.whole = nn.Sequential(
-            nn.Linear(2 * (sixteenth + config.features), 192), nn.SiLU(), nn.Linear(192, whole)
-        )
+        self.whole = nn.Sequential(nn.Linear(2 * (sixteenth + config.features), 192), nn.SiLU(), nn.Linear(192, whole))
 
     def init_weights(self, generator: torch.Generator) -> None:
         """Fresh weights; blocks begin as identities and no cell as a centre."""

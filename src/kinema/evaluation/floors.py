@@ -1,0 +1,143 @@
+"""How often the judges are right on true renders: the floor below which no score of a model means anything.
+
+A clip's subjects are matched to the true ones by where they are, so an attribute is scored on the subject that is meant.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from kinema.core.geometry import VideoShape
+from kinema.evaluation.judges import Judges, SubjectVerdict, Verdict
+from kinema.training.judge_data import boxes_of, places_of
+from kinema.world.camera import camera_features
+from kinema.world.geometry import geometry
+from kinema.world.render import render
+from kinema.world.scene import Scene
+from kinema.world.score import score_of_flow
+
+Frames = UInt8[Tensor, "t h w 3"]
+WORDS = ("place", "time", "weather", "style", "camera")
+_NEAR = 0.25  # of the picture: a verdict further from a subject than this isn't of it
+
+
+@dataclass
+class Tally:
+    """Right and asked, by attribute; ``errors`` holds measured differences."""
+
+    right: dict[str, int] = field(default_factory=dict)
+    asked: dict[str, int] = field(default_factory=dict)
+    errors: dict[str, list[float]] = field(default_factory=dict)
+    confused: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    def add(self, name: str, said: object, wanted: object) -> None:
+        """Counts one answer."""
+        self.asked[name] = self.asked.get(name, 0) + 1
+        self.right[name] = self.right.get(name, 0) + (said == wanted)
+        if said != wanted:
+            pair = f"{wanted} -> {said}"
+            rows = self.confused.setdefault(name, {})
+            rows[pair] = rows.get(pair, 0) + 1
+
+    def measure(self, name: str, error: float) -> None:
+        """Notes one difference."""
+        self.errors.setdefault(name, []).append(error)
+
+    def table(self) -> dict[str, Any]:
+        """Shares with their 95 % intervals and the commonest confusions; medians and 90th percentiles of the differences."""
+        shares = {}
+        for name, total in self.asked.items():
+            share = self.right[name] / total
+            low, high = wilson(self.right[name], total)
+            worst = sorted(self.confused.get(name, {}).items(), key=lambda kv: -kv[1])[:5]
+            shares[name] = {
+                "share": round(share, 4), "interval_95": [round(low, 4), round(high, 4)], "asked": total, "confused": dict(worst)
+            }  # fmt: skip
+        errors = {}
+        for name, values in self.errors.items():
+            ordered = torch.tensor(values)
+            errors[name] = {
+                "median": round(float(ordered.median()), 4), "p90": round(float(ordered.quantile(0.9)), 4), "asked": len(values)
+            }  # fmt: skip
+        return {"right": shares, "errors": errors}
+
+
+def floors(
+    judges: Judges, scenes: Sequence[Scene], shape: VideoShape, *, after: Callable[[Frames], Frames] | None = None
+) -> dict[str, Any]:
+    """The `Tally.table` of ``scenes`` rendered at ``shape``; ``after`` changes the frames first, as an autoencoder does."""
+    tally = Tally()
+    for scene in scenes:
+        frames = render([scene], shape)[0].frames
+        assert frames is not None, "asked for"
+        compare(judges(after(frames) if after else frames, fps=shape.fps), scene, shape, tally)
+    return tally.table()
+
+
+def compare(verdict: Verdict, scene: Scene, shape: VideoShape, tally: Tally) -> None:
+    """Adds to ``tally`` how ``verdict`` agrees with what is true of ``scene``."""
+    for name in WORDS:
+        tally.add(name, getattr(verdict, name), getattr(scene, name))
+    exact = geometry(scene, shape)
+    boxes = boxes_of(exact.owner, len(scene.subjects))
+    visible = [n for n in range(len(scene.subjects)) if float((boxes[n, :, 2] > 0).float().mean()) > 0.5]
+    tally.add("count", verdict.count, len(visible))
+    places = places_of(scene, shape)
+    acted_on = {s.target for s in scene.subjects}
+    for number, found in match(verdict.subjects, boxes, visible).items():
+        subject = scene.subjects[number]
+        tally.add("kind", found and found.kind, subject.kind)
+        tally.add("colour", found and found.colour, subject.colour)
+        if number not in acted_on:
+            tally.add("action", found and found.action, subject.action)
+        if found is None:
+            continue
+        if len(found.places) == shape.frames - 1:
+            off = (found.places - places[number, 1:]).square().sum(-1).sqrt()
+            tally.measure("position_heights", float(off.mean()))
+            speed = (places[number, -1] - places[number, 1]) / max(1, shape.frames - 2) * shape.fps
+            tally.measure(
+                "velocity_heights_a_second", float((torch.tensor(found.velocity) - speed).square().sum().sqrt())
+            )
+    truth = camera_features(scene, range(shape.frames), fps=shape.fps)
+    if len(verdict.camera_path) == len(truth):
+        off = (verdict.camera_path - truth).abs()
+        tally.measure("camera_degrees", math.degrees(float(off[:, :3].amax(-1).mean())))
+        tally.measure("camera_distances", float(off[:, 3:6].square().sum(-1).sqrt().mean()))
+        tally.measure("camera_log_zoom", float(off[:, 6].mean()))
+    tally.measure("motion_score", abs(verdict.motion_score - score_of_flow(exact.flow, fps=shape.fps)))
+
+
+def match(
+    found: Sequence[SubjectVerdict], boxes: Float[Tensor, "n t 4"], visible: Sequence[int]
+) -> Mapping[int, SubjectVerdict | None]:
+    """Which verdict is of which of the ``visible`` true subjects: the nearest, each once; None where there is none near."""
+    pairs = []
+    for n in visible:
+        seen = boxes[n, :, 2] > 0
+        for j, verdict in enumerate(found):
+            if len(verdict.boxes) != boxes.shape[1]:
+                continue
+            gap = (verdict.boxes[:, :2] - boxes[n, :, :2]).square().sum(-1).sqrt()[seen].mean()
+            pairs.append((float(gap), n, j))
+    out: dict[int, SubjectVerdict | None] = dict.fromkeys(visible)
+    used = set[int]()
+    for gap, n, j in sorted(pairs):
+        if gap < _NEAR and out[n] is None and j not in used:
+            out[n] = found[j]
+            used.add(j)
+    return out
+
+
+def wilson(right: int, total: int, z: float = 1.96) -> tuple[float, float]:
+    """The 95 % interval of a share. Source: Wilson, 1927."""
+    p = right / total
+    centre, half = p + z * z / (2 * total), z * math.sqrt(p * (1 - p) / total + z * z / (4 * total * total))
+    return (centre - half) / (1 + z * z / total), (centre + half) / (1 + z * z / total)

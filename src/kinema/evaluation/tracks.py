@@ -1,0 +1,114 @@
+"""From what single frames show to subjects over time: peaks of the heat map, linked from frame to frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from kinema.models.judges.frame import FrameLogits
+
+_HEAT = 0.3  # a peak of at least this is a subject
+_REACH = 0.32  # of the picture: a subject moves less than this between two frames
+_UNLIKE = 0.25  # added to the distance of what looks like another kind
+_SEEN = 0.3  # share of the frames in which a subject is seen
+_MOST = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Detection:
+    """A subject in one frame; ``box`` is centre x, y, width and height as shares of the picture."""
+
+    heat: float
+    box: Float[Tensor, " 4"]
+    kind: Float[Tensor, " k"]
+    colour: Float[Tensor, " c"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Track:
+    """A subject over all frames: ``boxes`` are filled in between where it wasn't seen; words' probabilities are means."""
+
+    heat: float
+    boxes: Float[Tensor, "t 4"]
+    kind: Float[Tensor, " k"]
+    colour: Float[Tensor, " c"]
+
+
+@dataclass
+class _Open:
+    seen: dict[int, Detection] = field(default_factory=dict)
+
+    def last(self) -> Detection:
+        return self.seen[max(self.seen)]
+
+
+def detections(logits: FrameLogits) -> list[list[Detection]]:
+    """The subjects of each frame, the clearest first."""
+    heat = logits.heat.sigmoid()
+    peaks = heat * (heat == F.max_pool2d(heat[:, None], 3, stride=1, padding=1)[:, 0]) * (heat >= _HEAT)
+    height, width = heat.shape[1:]
+    found: list[list[Detection]] = []
+    for i, peak in enumerate(peaks):
+        cells = [divmod(int(n), width) for n in peak.flatten().argsort(descending=True) if peak.flatten()[n] > 0]
+        frame = []
+        for y, x in cells[:_MOST]:
+            left, top, right, bottom = logits.box[i, :, y, x].tolist()
+            box = torch.tensor(
+                [(x + 0.5 + (right - left) / 2) / width, (y + 0.5 + (bottom - top) / 2) / height,
+                 (left + right) / width, (top + bottom) / height]
+            )  # fmt: skip
+            frame.append(
+                Detection(
+                    heat=float(peak[y, x]), box=box, kind=logits.kind[i, :, y, x].softmax(0),
+                    colour=logits.colour[i, :, y, x].softmax(0),
+                )
+            )  # fmt: skip
+        found.append(frame)
+    return found
+
+
+def tracks(found: list[list[Detection]]) -> list[Track]:
+    """The subjects that are seen in enough frames, the surest first."""
+    open_: list[_Open] = []
+    for t, frame in enumerate(found):
+        pairs = sorted(
+            ((_distance(o.last(), d, t - max(o.seen)), i, j) for i, o in enumerate(open_) for j, d in enumerate(frame)),
+        )
+        used_tracks, used = set[int](), set[int]()
+        for distance, i, j in pairs:
+            if distance < _REACH and i not in used_tracks and j not in used:
+                open_[i].seen[t] = frame[j]
+                used_tracks.add(i)
+                used.add(j)
+        open_ += [_Open({t: d}) for j, d in enumerate(frame) if j not in used]
+    kept = [o for o in open_ if len(o.seen) >= max(1, _SEEN * len(found))]
+    made = [_closed(o, len(found)) for o in kept]
+    return sorted(made, key=lambda t: -t.heat)[:_MOST]
+
+
+def _distance(one: Detection, two: Detection, frames: int) -> float:
+    far = float((one.box[:2] - two.box[:2]).square().sum().sqrt()) / min(3, frames) ** 0.5
+    return far + (0.0 if int(one.kind.argmax()) == int(two.kind.argmax()) else _UNLIKE)
+
+
+def _closed(track: _Open, count: int) -> Track:
+    times = sorted(track.seen)
+    boxes = torch.zeros(count, 4)
+    for t in range(count):
+        after = [s for s in times if s >= t]
+        before = [s for s in times if s <= t]
+        a, b = (before or after)[-1 if before else 0], (after or before)[0 if after else -1]
+        share = 0.0 if a == b else (t - a) / (b - a)
+        boxes[t] = track.seen[a].box * (1 - share) + track.seen[b].box * share
+    weights = torch.tensor([track.seen[t].heat for t in times])
+    weights = weights / weights.sum()
+    return Track(
+        heat=float(torch.tensor([track.seen[t].heat for t in times]).sum()) / count,
+        boxes=boxes,
+        kind=torch.stack([track.seen[t].kind for t in times]).mul(weights[:, None]).sum(0),
+        colour=torch.stack([track.seen[t].colour for t in times]).mul(weights[:, None]).sum(0),
+    )
