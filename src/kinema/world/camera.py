@@ -19,8 +19,8 @@ from torch import Tensor
 
 from kinema.core.errors import InvalidInput, choices
 from kinema.world.motion import poses
-from kinema.world.motion.constants import VIEW_SPAN, view_span
-from kinema.world.scene import Scene
+from kinema.world.motion.constants import TARGET_HEIGHT, VIEW_SPAN, view_span
+from kinema.world.scene import CAMERA_ALIASES, Scene
 
 # class -> (what the camera does, what the picture does). Left and right are the camera operator's.
 CAMERAS: dict[str, tuple[str, str]] = {
@@ -42,20 +42,11 @@ CAMERAS: dict[str, tuple[str, str]] = {
     "pull_out": ("moves back, away from the subject", "things shrink, near ones faster"),
     "tracking": ("translates sideways with the subject", "the subject stays in the middle, the background passes"),
 }  # fmt: skip
-# Movie Gen's names of movements that have one already.
-ALIASES = {
-    "truck_left": "pan_left",
-    "truck_right": "pan_right",
-    "pedestal_up": "pan_up",
-    "pedestal_down": "pan_down",
-    "arc_left": "around_left",
-    "arc_right": "around_right",
-}
+ALIASES = CAMERA_ALIASES  # of movements that have a name already
 CAMERA_FEATURE_NAMES = ("yaw", "pitch", "roll", "x", "y", "z", "log_zoom")
 CAMERA_FEATURES = len(CAMERA_FEATURE_NAMES)
 
 FIELD_OF_VIEW_DEG = 32.0  # along the picture's shorter side, at zoom 1
-TARGET_HEIGHT = 0.62  # of what the camera looks at, at the smallest span
 _ZOOM_RANGE = (0.84, 1.26)
 _PAN_SPAN = 0.8
 _PEDESTAL_SPAN = 0.62
@@ -171,7 +162,8 @@ def relative_features(path: CameraPath) -> Float[Tensor, "n features"]:
     pitch = torch.asin(forward[:, 1].clamp(-1, 1))
     roll = torch.atan2(relative[:, 1, 0], relative[:, 1, 1])
     zoom = torch.log(path.zoom / path.zoom[0])
-    return torch.stack([yaw, pitch, roll, moved[:, 0], moved[:, 1], moved[:, 2], zoom], -1)
+    features = torch.stack([yaw, pitch, roll, moved[:, 0], moved[:, 1], moved[:, 2], zoom], -1)
+    return features - features[0]  # exactly zero there
 
 
 def _axes(azimuth: Tensor, look: Tensor) -> Float[Tensor, "n 3 3"]:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
+from kinema.core.errors import InvalidInput
+
 T = TypeVar("T")
 _MASK = (1 << 64) - 1
+_LEAST_SEED, _MOST_SEED = -(1 << 63), (1 << 64) - 1
 
 
 class Random:
     """A stream of numbers that depends on its seed and name alone.
 
-    Source: SplitMix64 (Steele, Lea, Flood, 2014); the name is folded in with FNV-1a.
+    Source: SplitMix64 (Steele, Lea, Flood, 2014); the name is folded in with FNV-1a. Raises: InvalidInput as `whole_seed`.
     """
 
     def __init__(self, seed: int, name: str = "") -> None:
+        seed = whole_seed(seed)
         state = 0xCBF29CE484222325
         for byte in name.encode("utf-8") + b"\0" + str(seed).encode("ascii"):
             state = ((state ^ byte) * 0x100000001B3) & _MASK
@@ -56,3 +61,18 @@ class Random:
                 return key
         assert last is not None, "weights are never empty"
         return last
+
+
+def whole_seed(seed: int) -> int:
+    """``seed`` as a plain int: any integer type whose value fits 64 bits, signed or not.
+
+    Raises: InvalidInput for what is no whole number, such as True, 1.0 or "1", and for larger ones.
+    """
+    try:
+        value = None if isinstance(seed, bool) else operator.index(seed)
+    except TypeError:
+        value = None
+    if value is None or not _LEAST_SEED <= value <= _MOST_SEED:
+        told = seed if value is None else f"a number of {value.bit_length()} bits"  # huge ones can't be printed
+        raise InvalidInput("seed", told, "must be a whole number from -2**63 to 2**64 - 1")
+    return value

@@ -60,6 +60,9 @@ _BACK_Z = -1.25
 _GAP = 0.06
 _IN_VIEW = 1.5
 _WIDEST_EXTRA = 0.62
+_CUP_SIZE = (0.55, 0.70)  # of one to drink from or to pour with: what a figure can lift
+_TRACKED = ("walk", "run", "roll", "slide")
+_CAMERA_WEIGHTS = {"static": 2.5, "tracking": 4.0}  # the latter is drawn for few actions
 _PAIR_CAMERAS = ("static", "static", "handheld", "around_left", "around_right", "tilt_up", "tilt_down")
 
 
@@ -102,14 +105,12 @@ def sample(seed: int, *, split: str = "train", difficulty: str = "full") -> Scen
     """The scene of ``seed`` in ``split`` at a `DIFFICULTIES` level. Splits and levels never share a stream of random numbers.
 
     A quarter of the test split shows a held-out pair, where the level has its words; the other splits show none.
-    Raises: InvalidInput for an unknown split or level, or a negative seed.
+    ``seed`` is of any integer type (`whole_seed`). Raises: InvalidInput for an unknown split or level, or a bad seed.
     """
     if split not in SPLITS:
         raise InvalidInput("split", split, f"must be {choices(SPLITS)}")
     if difficulty not in DIFFICULTIES:
         raise InvalidInput("difficulty", difficulty, f"must be {choices(DIFFICULTIES)}")
-    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
-        raise InvalidInput("seed", seed, "must be a whole number of at least 0")
     level, random = DIFFICULTIES[difficulty], Random(seed, f"scene/{difficulty}/{split}")
     wants_held_out = split == "test" and random.chance(_HELD_OUT_SHARE_OF_TEST)
     forced = random.choice([row for row in HELD_OUT if _is_within(row, level)]) if wants_held_out else {}
@@ -193,11 +194,14 @@ def _is_within(row: Mapping[str, str], level: Difficulty) -> bool:
 def _draw(random: Random, level: Difficulty, forced: Mapping[str, str]) -> Scene | None:
     """A scene, or None if what was drawn doesn't go together."""
     is_pair = not forced and random.chance(level.pairs)
-    place = forced.get("place") or random.choice(level.places)
     drawn = _kind_and_action(random, level, forced, tuple(PAIR_ACTIONS) if is_pair else level.actions)
-    if drawn is None or (KINDS[drawn[0]].surface == "water" and not PLACES[place].has_water):
+    if drawn is None:
         return None
     kind, action = drawn
+    places = [p for p in level.places if PLACES[p].has_water or KINDS[kind].surface != "water"]
+    if not places or forced.get("place", places[0]) not in places:
+        return None
+    place = forced.get("place") or random.choice(places)
     subject = Subject(
         kind=kind,
         colour=forced.get("colour") or random.choice(level.colours),
@@ -207,9 +211,9 @@ def _draw(random: Random, level: Difficulty, forced: Mapping[str, str]) -> Scene
         size=round(random.uniform(0.96, 1.06), 4),
     )
     weather = forced.get("weather") or random.weighted(level.weathers)
-    camera = random.weighted({name: 2.5 if name == "static" else 1.0 for name in level.cameras})
-    if camera == "tracking" and action not in ("walk", "run", "roll", "slide"):
-        return None
+    camera = random.weighted(
+        {name: _CAMERA_WEIGHTS.get(name, 1.0) for name in level.cameras if name != "tracking" or action in _TRACKED}
+    )
     is_aerial = random.chance(level.aerial)
     scene = Scene(
         subjects=(subject,),
@@ -229,8 +233,8 @@ def _draw(random: Random, level: Difficulty, forced: Mapping[str, str]) -> Scene
 
 def _with_others(scene: Scene, random: Random, level: Difficulty, *, count: int) -> Scene | None:
     first = scene.subject
-    if count > 1 and KINDS[first.kind].category == "landscapes":
-        return None
+    if KINDS[first.kind].category == "landscapes":
+        return scene
     if count > 1 and first.action not in TRAVELS and random.chance(0.7):
         size = round(first.size * random.choice((1.0, 1.0, 1.3)), 4)
         first = replace(first, x=random.choice((-0.72, 0.72)), size=size)
@@ -247,7 +251,9 @@ def _free_home(taken: tuple[Subject, ...], half_width: float, random: Random) ->
     homes = [(side, _BACK_Z) for side in (-0.95, 0.95)]
     if taken[0].action not in TRAVELS:
         widths = [KINDS[t.kind].half_width * t.size for t in taken]
-        beside = [t.x + way * (w + half_width + _GAP) for t, w in zip(taken, widths, strict=True) for way in (-1.0, 1.0)]
+        beside = [
+            t.x + way * (w + half_width + _GAP) for t, w in zip(taken, widths, strict=True) for way in (-1.0, 1.0)
+        ]
         homes += [(round(x, 4), 0.0) for x in beside]
     free = [home for home in homes if _is_free(home, half_width, taken)]
     return random.choice(free) if free else None
@@ -294,13 +300,16 @@ def _with_pair(scene: Scene, action: str, random: Random, level: Difficulty) -> 
         return None
     sign = 1.0 if scene.subject.direction == "right" else -1.0
     first = replace(scene.subject, action=action, target=1, x=round(-0.8 * sign, 4))
+    if first.kind == "cup":
+        first = replace(first, size=round(random.uniform(*_CUP_SIZE), 4))
+    kind = random.choice(targets)
     other = Subject(
-        kind=random.choice(targets),
+        kind=kind,
         colour=random.choice([c for c in level.colours if c != first.colour]),
         material=random.weighted(level.materials),
         action=rule.target_action,
         direction=first.direction,
-        size=round(random.uniform(0.9, 1.05), 4),
+        size=round(random.uniform(*(_CUP_SIZE if kind == "cup" else (0.9, 1.05))), 4),
         x=round(0.45 * sign, 4),
     )
     from kinema.world.motion.spans import pair_fits  # torch, which scenes of one subject do without

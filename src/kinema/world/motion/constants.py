@@ -61,6 +61,11 @@ FALL_HEIGHT = 0.75
 SQUASH_S = 0.06  # from an impact to its flattest
 SPIN_S = 2.0
 SAIL_S = 1.6  # a windmill's sails
+TURNS_S = {
+    "windmill": 4 * SAIL_S,
+    "lighthouse": 3.2,
+    "castle": 1.2,
+}  # what turns while its building stands: sails, lamp, flag
 PLAY_S = 1.5
 PLAY_HOP_HEIGHT = 0.26
 PLAY_SWAY = 0.34

@@ -20,6 +20,7 @@ from kinema.world.motion.constants import (
     SPIN_S,
     SWAY_S,
     TOUCH,
+    TURNS_S,
     WAVE_S,
 )
 from kinema.world.nature import KINDS
@@ -30,7 +31,9 @@ _RAISE_S = 0.3  # until a waving hand is up
 
 
 def stand(t: Tensor, act: Act) -> Fields:
-    """Hardly moves: breathes, hovers, or bobs on the water."""
+    """Hardly moves: breathes, hovers, or bobs on the water; sails drift round, a lamp turns, a flag flies."""
+    if act.kind in TURNS_S:
+        return {"gait": act.sign * 2 * math.pi * t / TURNS_S[act.kind]}
     if act.kind == "lantern":
         return hang(act, 0.03 * act.sign * _swaying(t))
     if act.kind in _HOVERS:
@@ -45,7 +48,7 @@ def spin(t: Tensor, act: Act) -> Fields:
     if act.kind == "windmill":
         return {"gait": act.sign * 2 * math.pi * t / SAIL_S, "effort": hold(t, 1.0)}
     fields = {"yaw": act.yaw - act.sign * 2 * math.pi * t / SPIN_S}
-    rest = stand(t, act) if KINDS[act.kind].surface != "ground" else {}
+    rest = stand(t, act) if KINDS[act.kind].surface != "ground" or act.kind in TURNS_S else {}
     return rest | fields
 
 
