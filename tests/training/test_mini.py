@@ -172,7 +172,7 @@ def test_a_stopped_phase_goes_on(tmp_path: Path) -> None:
 def test_budget_sizes_the_run() -> None:
     hour, day = MiniRecipe().within(60), MiniRecipe().within(1440)
     assert day.stages[0].train.count == 24 * hour.stages[0].train.count
-    loops = [hour.vae.loop, hour.decoder, *(stage.transformer.loop for stage in hour.stages)]
+    loops = [hour.vae.loop, hour.decoder, hour.text.loop, *(stage.transformer.loop for stage in hour.stages)]
     minutes = [loop.budget.minutes for loop in loops]
     assert sum(m for m in minutes if m) == pytest.approx(48)
     assert hour.decoder.budget.minutes == pytest.approx(6)

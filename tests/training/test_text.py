@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,21 +15,51 @@ from kinema.models.text.byte_encoder import ByteTextEncoder
 from kinema.training.budget import Budget
 from kinema.training.optim import OptimRecipe
 from kinema.training.text import UNSAID, Captions, train_text, trained_text
+from kinema.world.scene import Scene, Subject
 from tests.training.toys import LOOP, TEXT, StopAt, all_tensors
 
 
 def test_labels_are_what_the_captions_say() -> None:
     captions = Captions(TEXT)
-    batch = captions.batch(3, size=64)
-    assert len(batch) == 64
+    batch = captions.batch(3, size=96)
+    assert len(batch) == 96
     for i, text in enumerate(batch.texts):
         for name, values in captions.values.items():
             value = values[int(batch.labels[name][i])]
-            said = value != UNSAID
-            if said:
-                assert any(word in text.lower() for word in captions.words[name][value]), (text, name, value)
-    for name in ("kind", "action", "place"):
+            if value != UNSAID and name not in ("count", "relation"):
+                words = captions.words[re.sub(r"_[0-9]$", "", name)][value]
+                assert any(word in text.lower() for word in words), (text, name, value)
+    for name in ("kind_1", "action_1", "place", "count"):
         assert (batch.labels[name] > 0).float().mean() > 0.5, name
+    for name in ("kind_2", "kind_3", "weather", "style", "relation"):
+        assert (batch.labels[name] > 0).any(), name
+
+
+def test_every_subject_has_labels_of_its_own() -> None:
+    captions = Captions(TEXT)
+    puppy = Subject(kind="puppy", colour="red", action="stand", x=-0.8)
+    ball = Subject(kind="ball", colour="blue", action="spin", x=0.8, material="metal")
+    scene = Scene(subjects=(puppy, ball), place="park", time="day", weather="rain", camera="tilt_left", style="cartoon")
+    text = "A cartoon: a metal blue ball spins to the right of a puppy in the rain, tilt left"
+    assert captions.named(scene, text) == {
+        "kind_1": "puppy",
+        "kind_2": "ball",
+        "colour_2": "blue",
+        "material_2": "metal",
+        "action_2": "spin",
+        "count": "2",
+        "weather": "rain",
+        "camera": "tilt_left",
+        "style": "cartoon",
+        "relation": "left_of",
+    }
+
+
+def test_a_level_of_one_subject_asks_for_one() -> None:
+    captions = Captions(replace(TEXT, difficulty="core"))
+    assert "kind_1" in captions.values
+    assert "kind_2" not in captions.values
+    assert set(captions.batch(0).labels["count"].tolist()) == {1}
 
 
 def test_batches_depend_on_step_and_split_alone() -> None:
@@ -43,7 +74,7 @@ def test_it_learns_to_read(tmp_path: Path) -> None:
     loop = replace(
         LOOP, budget=Budget(steps=16), optim=OptimRecipe(lr=1e-2), log_every_steps=1, validate_every_steps=1000
     )
-    train_text(replace(TEXT, loop=loop, batch=16), folder=tmp_path)
+    train_text(replace(TEXT, loop=loop, batch=16, difficulty="core"), folder=tmp_path)
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     losses = [line["loss"] for line in lines if line["kind"] == "train"]
     assert sum(losses[-3:]) < 0.9 * sum(losses[:3])

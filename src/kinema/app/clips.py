@@ -19,6 +19,7 @@ from kinema.core.protocols import C, Clip, GenerationEngine
 from kinema.core.request import MAX_SEED, GenerationRequest
 from kinema.prompt.vocabulary import words_unknown
 from kinema.weights.folder import open_model
+from kinema.world.scene import CAMERA_ALIASES
 
 if TYPE_CHECKING:
     from kinema.media.write import WrittenFile
@@ -84,6 +85,9 @@ def place_order(
     if not 1 <= count <= MAX_COUNT:
         raise InvalidInput("count", count, f"must be from 1 to {MAX_COUNT}")
     card = open_model(request.model).card
+    if request.camera and request.camera not in card.cameras:
+        same = CAMERA_ALIASES.get(request.camera)
+        request = request.replace(camera=same) if same in card.cameras else request
     shape = card.check(request)
     first = secrets.randbelow(_MAX_FRESH_SEED) if request.seed is None else request.seed
     if first + count - 1 > MAX_SEED:

@@ -56,7 +56,7 @@ def read_job(file: str, *, model: str | None = None, out: str | None = None, ove
     if recipe is None:
         raise InvalidInput("file", file, "carries no recipe; only clips that Kinema wrote can be made again")
     if isinstance(world := recipe.get("world"), Mapping):
-        again = f"kinema world sample --seed {world.get('seed')} --split {world.get('split')}"
+        again = f"kinema world sample {_world_flags(world)}"
         raise InvalidInput("file", file, f"shows the procedural world, not a model's clip; `{again}` makes it again")
     facts = recipe.get("model")
     if not isinstance(facts, Mapping) or not isinstance(facts.get("name"), str):
@@ -88,3 +88,12 @@ def run_job(job: Job, *, observer: Observer = ignore_progress, cancel: CancelTok
         found=made.clip.digest,
         differences=made.notes,
     )
+
+
+def _world_flags(world: Mapping[str, Any]) -> str:
+    if "file" in world:
+        given = {"scene": world["file"]}
+    else:
+        given = {name: world[name] for name in ("seed", "split", "difficulty") if name in world}
+    words = world.get("words")
+    return " ".join(f"--{k} {v}" for k, v in {**given, **(words if isinstance(words, Mapping) else {})}.items())

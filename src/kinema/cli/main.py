@@ -24,7 +24,7 @@ GROUPS: dict[str, tuple[str, dict[str, Callable[..., object]]]] = {
     "train": ("Train models: `kinema train mini` makes the shipped one anew.", {"mini": train.mini}),
     "world": (
         "The procedural world: scenes with known truth, from a seed.",
-        {"sample": world.sample, "sheet": world.sheet},
+        {"sample": world.sample, "sheet": world.sheet, "truth": world.truth, "edit": world.edit, "bench": world.bench},
     ),
 }
 

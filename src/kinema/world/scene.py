@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
@@ -16,6 +15,15 @@ CAMERA_NAMES = (
     "static", "zoom_in", "zoom_out", "pan_up", "pan_down", "pan_left", "pan_right", "tilt_up", "tilt_down", "tilt_left",
     "tilt_right", "around_left", "around_right", "handheld", "push_in", "pull_out", "tracking",
 )  # fmt: skip
+# Movie Gen's names of movements that have one already.
+CAMERA_ALIASES = {
+    "truck_left": "pan_left",
+    "truck_right": "pan_right",
+    "pedestal_up": "pan_up",
+    "pedestal_down": "pan_down",
+    "arc_left": "around_left",
+    "arc_right": "around_right",
+}
 MAX_SUBJECTS = 3
 
 _MIRRORED_CAMERA = {
@@ -137,6 +145,8 @@ class Scene:
         if not isinstance(values["subjects"], (list, tuple)):
             raise InvalidInput("subjects", values["subjects"], "must be a list of subjects")
         values["subjects"] = tuple(_subject(s) for s in values["subjects"])
+        if isinstance(values.get("camera"), str):
+            values["camera"] = CAMERA_ALIASES.get(values["camera"], values["camera"])
         return cls(**values)
 
 
@@ -190,7 +200,6 @@ def _check_range(name: str, value: object, low: float, high: float) -> None:
     if (
         not isinstance(value, (int, float))
         or isinstance(value, bool)
-        or not math.isfinite(value)
-        or not low <= value <= high
+        or not low <= value <= high  # not a number is in no range
     ):
         raise InvalidInput(name, value, f"must be a number from {low:g} to {high:g}")
