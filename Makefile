@@ -18,7 +18,7 @@ DEV := $(VENV)/.dev-is-installed
 REQUIREMENTS := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-rest test-all check format bench train-mini clean
+.PHONY: help demo test test-rest test-all check format bench pictures train-mini clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1|/' | awk -F'|' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -68,6 +68,9 @@ format: $(DEV) ## bring every file into the house style
 
 bench: $(DEV) ## measure this machine; results go to bench/results/
 	@for script in $(BENCHES); do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+pictures: $(DEV) ## draw the pictures of docs/world.md anew
+	@$(BIN)/python docs/world_pictures.py
 
 train-mini: $(DEV) ## train the shipped model anew, in BUDGET minutes
 	@$(BIN)/kinema train mini --budget $(BUDGET) --out runs/mini

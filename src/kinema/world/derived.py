@@ -13,17 +13,24 @@ from kinema.world.stage import EFFECT, cast
 from kinema.world.view import View
 
 _HUES = ((255, 90, 60), (60, 200, 90), (80, 140, 255))
-_STEP = 0.06  # a relative jump of depth that counts as an edge
+_STEP = 0.06  # a jump of nearness, by how near it is, that counts as an edge
 
 
 def sketch(depth: Float[Tensor, "t h w"], owner: Int[Tensor, "t h w"]) -> UInt8[Tensor, "t h w 3"]:
     """Dark outlines on white: where the depth jumps or a subject ends."""
-    near = torch.where(depth.isinf(), 1e4, depth)
+    near = torch.where(depth.isinf(), 0.0, 1 / depth)  # along a plane it changes evenly, however steeply one looks
     edge = torch.zeros_like(owner, dtype=torch.bool)
     for axis in (1, 2):
         size = depth.shape[axis] - 1
+        if not size:
+            continue
         one, two = near.narrow(axis, 0, size), near.narrow(axis, 1, size)
-        jump = (one - two).abs() > _STEP * torch.minimum(one, two)
+        rise = two - one
+        before, after = (rise.roll(way, axis) for way in (1, -1))
+        before.narrow(axis, 0, 1).copy_(rise.narrow(axis, 0, 1))
+        after.narrow(axis, size - 1, 1).copy_(rise.narrow(axis, size - 1, 1))
+        break_ = torch.minimum((rise - before).abs(), (rise - after).abs())
+        jump = break_ > _STEP * torch.maximum(one, two)
         jump |= owner.narrow(axis, 0, size) != owner.narrow(axis, 1, size)
         edge.narrow(axis, 0, size).logical_or_(jump)  # a view: writes into edge
     return torch.where(edge, 20, 255).to(torch.uint8)[..., None].expand(-1, -1, -1, 3).contiguous()
