@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import colorsys
 from dataclasses import replace
 
 import pytest
@@ -11,11 +10,12 @@ from torch import Tensor
 from kinema.core.errors import InvalidInput
 from kinema.core.geometry import VideoShape
 from kinema.world import render as module
+from kinema.world.kinds.paints import PAINT
+from kinema.world.nature import COLOURS, KINDS, PLACES, TIMES, WEATHERS
 from kinema.world.render import OUTPUTS, Rendered, render
 from kinema.world.sampler import sample
-from kinema.world.scene import COLOURS, KINDS, PLACES, TIMES, Scene
-from kinema.world.subjects import PAINT
-from tests.world.scenes import SMALL, make
+from kinema.world.scene import CAMERA_NAMES, Scene
+from tests.world.scenes import SMALL, make, pair, three
 
 
 def _frames(rendered: Rendered) -> Tensor:
@@ -48,7 +48,8 @@ def test_a_clip_doesn_t_depend_on_its_batch() -> None:
 
 def test_scenes_drawn_at_once_are_drawn_as_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     # What a GPU does: all scenes of one place and time in one go, kinds mixed.
-    scenes = [make(kind, "play", place="beach", time="night", layout=n) for n, kind in enumerate(KINDS)]
+    kinds = ("puppy", "cube", "lantern", "windmill", "ring", "flower")
+    scenes = [make(kind, place="beach", time="night", layout=n) for n, kind in enumerate(kinds)]
     view_times = module.frame_times(SMALL.frames, SMALL.fps)
     many = module._draw(scenes, view_times, SMALL, torch.device("cpu"))
     for scene, clip in zip(scenes, rearrange(many, "(s t) c h w -> s t c h w", s=len(scenes)), strict=True):
@@ -80,7 +81,7 @@ def test_a_mirrored_scene_is_the_flipped_picture(seed: int) -> None:
 @pytest.mark.parametrize("camera", ["pan_right", "around_left"])
 def test_saying_the_other_side_without_the_mirror_moves_the_subject_the_same_way(camera: str) -> None:
     # The flipped flag mirrors the layout alone: what has a name moves as its name says.
-    scene = make("ball", "walk", camera=camera, direction="left")
+    scene = make("ball", "roll", camera=camera, direction="left")
     mirror = scene.mirrored()
     plain = replace(mirror, flipped=False)
     one, two = (render([s], SMALL, outputs=["masks"])[0].masks for s in (mirror, plain))
@@ -104,95 +105,82 @@ def test_edges_are_anti_aliased(place: str) -> None:
     large = _draw(scene, replace(size, height_px=192, width_px=192)).float()
     mean = rearrange(large, "t (h a) (w b) c -> t h w c (a b)", a=4, b=4).mean(-1)
     difference = (_draw(scene, size).float() - mean).abs().mean(-1)
-    assert float(difference.mean()) < 3.5
+    assert float(difference.mean()) < (4.5 if place == "room" else 3.5)  # its walls and floor are full of lines
     assert float((difference > 40).float().mean()) < 0.01
 
 
 @pytest.mark.parametrize("time", TIMES)
-@pytest.mark.parametrize("colour", COLOURS)
-def test_the_subject_s_colour_can_be_read_from_its_pixels(colour: str, time: str) -> None:
-    size = VideoShape(frames=1, height_px=64, width_px=64, fps=8)
-    for kind, place in (("ball", "park"), ("bird", "beach"), ("cube", "desert")):
+def test_the_subject_s_colour_can_be_told_from_all_others(time: str) -> None:
+    # The mean of its pixels is nearest to that of another picture of the same colour, in another place.
+    size = VideoShape(frames=1, height_px=48, width_px=48, fps=8)
+
+    def mean(colour: str, kind: str, place: str) -> Tensor:
         (rendered,) = render([make(kind, colour=colour, place=place, time=time)], size, outputs=["rgb", "masks"])
         assert rendered.masks is not None
-        pixels = _frames(rendered)[rendered.masks].float() / 255
-        assert _nearest_paint(pixels) == colour, (kind, place)
+        return _frames(rendered)[rendered.masks[0]].float().mean(0)
 
-
-def _nearest_paint(pixels: Tensor) -> str:
-    """The paint that most of the pixels are nearest to in hue, if they have one, else white."""
-    votes: dict[str, int] = dict.fromkeys(COLOURS, 0)
-    hues = {name: colorsys.rgb_to_hsv(*PAINT[name])[0] for name in COLOURS}
-    for r, g, b in pixels.tolist():
-        hue, saturation, value = colorsys.rgb_to_hsv(r, g, b)
-        if saturation < 0.3:
-            votes["white"] += value > 0.45
-        elif value > 0.25:
-            distance = {n: abs((hue - h + 0.5) % 1 - 0.5) for n, h in hues.items() if n != "white"}
-            best = min(distance, key=lambda n: distance[n])
-            # Pink is a pale red-violet: what tells it from red and purple is how pale it is.
-            votes["pink" if best in ("pink", "red", "purple") and hue > 0.85 and saturation < 0.75 else best] += 1
-    return max(votes, key=lambda n: votes[n])
+    colours = [c for c in COLOURS if c != "black" or time != "night"]
+    known = {c: mean(c, "ball", "park") for c in colours}
+    for colour in colours:
+        found = mean(colour, "cone", "desert")
+        assert min(known, key=lambda c: float((known[c] - found).norm())) == colour
+    assert set(PAINT) == set(COLOURS)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_subject_fills_a_third_of_the_frame_and_stays_in_it(kind: str) -> None:
     shape = VideoShape(frames=9, height_px=48, width_px=48, fps=4)
-    for camera, action in [("pan_left", "walk"), ("zoom_in", "walk"), ("around_left", "play"), ("zoom_out", "fall")]:
-        (rendered,) = render([make(kind, action, camera=camera)], shape, outputs=["masks", "boxes"])
+    for camera in ("static", "pan_left", "zoom_in", "around_left"):
+        (rendered,) = render([make(kind, camera=camera)], shape, outputs=["boxes"])
         assert rendered.boxes is not None
-        assert rendered.masks is not None
-        heights = (rendered.boxes[:, 3] - rendered.boxes[:, 1]).float() / 48
-        assert (rendered.boxes >= 0).all()
-        assert float(heights.mean()) > 0.35, (camera, action)
-        areas = rendered.masks.flatten(1).sum(1).float()
-        assert float(areas.min() / areas.max()) > 0.25, (camera, action)
+        (boxes,) = rendered.boxes
+        assert (boxes >= 0).all()
+        assert float((boxes[:, 3] - boxes[:, 1]).float().mean()) / 48 > 0.30, camera
 
 
 def test_only_what_moves_changes() -> None:
-    still = _draw(make("cube", "stand", place="desert"), replace(SMALL, frames=9)).int()
+    still = _draw(make("cone", "stand", place="desert"), replace(SMALL, frames=9)).int()
     assert float(((still[1:] - still[:-1]).abs() > 12).float().mean()) < 0.01
-    panned = _draw(make("cube", "stand", place="desert", camera="pan_left"), replace(SMALL, frames=9)).int()
+    panned = _draw(make("cone", "stand", place="desert", camera="pan_left"), replace(SMALL, frames=9)).int()
     ground = (panned[8, 34:, :] - panned[0, 34:, :]).abs().float()
     assert float((ground > 3).float().mean()) > 0.3  # the ground shows that the camera moves
 
 
 @pytest.mark.parametrize("time", TIMES)
-def test_places_and_times_look_different(time: str) -> None:
-    means = [_draw(make(place=place, time=time)).float().mean((0, 1, 2)) for place in PLACES]
-    for i, one in enumerate(means):
-        assert all(float((one - other).abs().max()) > 8 for other in means[:i])
-    other_times = [_draw(make(time=t)).float().mean() for t in TIMES]
-    assert other_times[0] > other_times[1] + 20 > other_times[2] + 40
+def test_places_times_and_weathers_look_different(time: str) -> None:
+    looks = [make("ball", place=place, time=time) for place in PLACES]
+    looks += [make("ball", time=time, weather=weather) for weather in WEATHERS[1:]]
+    pictures = [_draw(scene, replace(SMALL, frames=1)).float() for scene in looks]
+    for i, one in enumerate(pictures):
+        assert all(float((one - other).abs().mean()) > 8 for other in pictures[:i]), i
+    brightness = [float(_draw(make(time=t)).float().mean()) for t in ("day", "sunset", "night")]
+    assert brightness[0] > brightness[1] + 15 > brightness[2] + 30
 
 
 def test_the_shadow_lies_below_the_subject_and_is_apart_when_it_flies(monkeypatch: pytest.MonkeyPatch) -> None:
     shape = VideoShape(frames=1, height_px=96, width_px=96, fps=8)
-    middles = {}
     for action in ("fall", "stand"):
         scene = make("ball", action)
         lit = _draw(scene, shape).int().sum(-1)[0]
         with monkeypatch.context() as patch:
-            patch.setattr(module, "_SHADOW_STRENGTH", 0.0)
+            patch.setattr(module, "add_shadow", lambda *args, **kwargs: None)
             dark = _draw(scene, shape).int().sum(-1)[0] - lit > 60
         (rendered,) = render([scene], shape, outputs=["masks", "boxes"])
         assert rendered.masks is not None
         assert rendered.boxes is not None
+        (mask,), (box,) = rendered.masks[:, 0], rendered.boxes[:, 0]
         assert 150 < int(dark.sum()) < 1500
-        assert int((dark & rendered.masks[0]).sum()) < 40  # no more than its rim
-        touching = (dark[1:] & rendered.masks[0, :-1]).any()
-        assert bool(touching) == (action == "stand")
-        rows = torch.arange(96)[dark.any(1)]
-        middles[action] = float(rows.float().mean())
-        assert middles[action] > float(rendered.boxes[0, 3]) - 20
-    assert middles["fall"] > 50
-    assert middles["stand"] > 50
+        assert int((dark & mask).sum()) < 40  # no more than its rim
+        assert bool((dark[1:] & mask[:-1]).any()) == (action == "stand")
+        rows = torch.arange(96)[dark.any(1)].float()
+        assert float(rows.mean()) > float(box[3]) - 20
+        assert float(rows.mean()) > 50
 
 
 @pytest.mark.parametrize("seed", [3, 8, 22, 25])
 def test_flow_depth_and_pictures_agree(seed: int) -> None:
     # A pixel's colour is found in the next frame where the flow says, except where something else covers it there.
-    scene = replace(sample(seed), place="park", time="day")
+    scene = replace(sample(seed, difficulty="core"), place="park", time="day", camera="around_left")
     shape = VideoShape(frames=2, height_px=96, width_px=96, fps=16)
     (rendered,) = render([scene], shape, outputs=OUTPUTS)
     frames, flow, depth = _frames(rendered).float(), rendered.flow, rendered.depth
@@ -205,24 +193,64 @@ def test_flow_depth_and_pictures_agree(seed: int) -> None:
         rearrange(frames[1], "h w c -> 1 c h w"), target[None], align_corners=False, padding_mode="border"
     )
     # Only what is subject, or is not, in both frames; its rim is a mixture of both.
-    masks = rearrange(rendered.masks.float(), "t h w -> 1 t h w")
+    masks = rearrange(rendered.masks[0].float(), "t h w -> 1 t h w")
     there = torch.nn.functional.grid_sample(masks[:, 1:], target[None], align_corners=False)[0, 0]
     rim = torch.nn.functional.avg_pool2d(masks[:, :1], 3, 1, 1)[0, 0]
     inside = (target.abs() < 1).all(-1) & (there == masks[0, 0]) & (rim == masks[0, 0])
     moved = (rearrange(follow, "1 c h w -> h w c") - frames[0]).abs().mean(-1)
     unmoved = (frames[1] - frames[0]).abs().mean(-1)
-    assert float((moved[inside] > 24).float().mean()) < 0.04
+    assert float((moved[inside] > 24).float().mean()) < 0.06
     assert float(flow[0].norm(dim=-1).max()) > 0.5
-    assert float(moved[inside].mean()) < 0.5 * float(unmoved[inside].mean())
-    assert float(depth[rendered.masks].min()) > 2
+    assert float(moved[inside].mean()) < 0.6 * float(unmoved[inside].mean())
+    assert float(depth[rendered.masks[0]].min()) > 2
     assert torch.isinf(depth[:, 0]).any()
+
+
+def test_masks_of_several_subjects_are_apart_and_boxes_hold_them() -> None:
+    (rendered,) = render([three()], SMALL, outputs=["masks", "boxes", "depth"])
+    assert rendered.masks is not None
+    assert rendered.boxes is not None
+    assert rendered.masks.shape == (3, 5, 44, 52)
+    assert int(rendered.masks.sum(0).max()) == 1
+    for mask, boxes in zip(rendered.masks, rendered.boxes, strict=True):
+        rows, columns = mask[0].nonzero().unbind(1)
+        assert boxes[0].tolist() == [int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1]
+
+
+def test_the_one_in_front_hides_the_other() -> None:
+    one = make("house")
+    both = replace(one, subjects=(replace(one.subject, z=0.8), replace(make("ball").subject, z=-1.6)))
+    (rendered,) = render([both], SMALL, outputs=["masks"])
+    assert rendered.masks is not None
+    (alone,) = render([replace(both, subjects=both.subjects[1:], span=3.0)], SMALL, outputs=["masks"])
+    assert alone.masks is not None
+    assert int(rendered.masks[1].sum()) < 0.5 * int(alone.masks[0].sum())
+
+
+@pytest.mark.parametrize("camera", CAMERA_NAMES)
+def test_every_camera_sees_its_subject_all_the_time(camera: str) -> None:
+    shape = VideoShape(frames=9, height_px=32, width_px=32, fps=4)
+    (rendered,) = render([make("person", "walk", camera=camera)], shape, outputs=["boxes"])
+    assert rendered.boxes is not None
+    assert (rendered.boxes >= 0).all()
+
+
+@pytest.mark.parametrize(
+    "action, kind, other", [("drink", "person", "cup"), ("pour", "cup", "flower"), ("knock_over", "ball", "tower")]
+)
+def test_a_pair_s_effects_are_drawn_over_time(action: str, kind: str, other: str) -> None:
+    scene = pair(action, kind, other, size=0.6 if other == "cup" else 1.0)
+    frames = _draw(scene, VideoShape(frames=5, height_px=48, width_px=48, fps=2)).int()
+    assert all(float((a - b).abs().float().mean()) > 0.3 for a, b in zip(frames[:-1], frames[1:], strict=True))
 
 
 def test_unasked_outputs_are_none_and_unknown_ones_named() -> None:
     (rendered,) = render([make()], SMALL, outputs=["boxes"])
     assert rendered.boxes is not None
-    assert rendered.frames is rendered.depth is rendered.masks is rendered.flow is None
-    with pytest.raises(InvalidInput, match="normals.*rgb"):
+    assert (
+        rendered.frames is rendered.depth is rendered.masks is rendered.flow is rendered.sketch is rendered.pose is None
+    )
+    with pytest.raises(InvalidInput, match=r"normals.*rgb"):
         render([make()], SMALL, outputs=["normals"])
 
 

@@ -101,7 +101,8 @@ def _chunks(scenes: Sequence[Scene], shape: VideoShape, device: torch.device) ->
     """(numbers of scenes with one backdrop, first frame, end frame) of what is drawn at once."""
     frame_px = shape.height_px * shape.width_px
     limit = _CPU_CHUNK_PX if device.type == "cpu" else _DEVICE_CHUNK_PX
-    num_frames = max(1, min(shape.frames, limit // frame_px))
+    num_chunks = -(-shape.frames // max(1, limit // frame_px))
+    num_frames = -(-shape.frames // num_chunks)  # all chunks about alike
     num_scenes = 1 if device.type == "cpu" else max(1, limit // (frame_px * shape.frames))
     alike: dict[tuple[object, ...], list[int]] = {}
     for i, scene in enumerate(scenes):
@@ -133,5 +134,3 @@ def _draw(
         add_layer(picture, depth, act.solids, view.take(rows), rows=rows, light=light.subject, is_cartoon=is_cartoon)
     overlay(picture, scenes, times, view, depth=depth)
     return picture
-
-

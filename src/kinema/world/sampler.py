@@ -68,7 +68,10 @@ _PAIR_CAMERAS = ("static", "static", "handheld", "around_left", "around_right", 
 
 @dataclass(frozen=True, kw_only=True)
 class Difficulty:
-    """Which words a level draws from. ``counts`` weighs the numbers of subjects, ``pairs`` is the share of scenes with an event between two."""
+    """Which words a level draws from. ``counts`` weighs the numbers of subjects.
+
+    ``pairs`` is the share of scenes with an event between two, ``aerial`` that of scenes seen from high up.
+    """
 
     kinds: tuple[str, ...] = tuple(KINDS)
     colours: tuple[str, ...] = COLOURS

@@ -58,6 +58,8 @@ def trace(solids: Solids, view: View, window: Window, *, device: torch.device, w
         shape = solids.shapes[p]
         t, across, at = HITS[shape.name]([start[:, p, k] for k in range(3)], ray, shape.ratio)
         nearer = t < depth[crop]
+        if device.type == "cpu" and not nearer.any():  # elsewhere asking costs more than drawing
+            continue
         _put(depth[crop], nearer, t)
         if index is not None:
             _put(index[crop], nearer, torch.tensor(p, dtype=torch.int16, device=device))

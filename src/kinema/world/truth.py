@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from kinema.core.errors import InvalidInput
 from kinema.core.geometry import VideoShape
 from kinema.world.camera import CAMERAS, camera_features, frame_times, scene_camera
 from kinema.world.captions import FORMS, LANGUAGES, caption
@@ -30,7 +31,7 @@ def truth(scene: Scene, shape: VideoShape) -> dict[str, Any]:
 
     Lengths in subject heights (world: x right, y up, z to the camera), angles in radians, boxes in pixels. ``camera.frames`` holds
     each frame's world-to-camera matrix (3 rows of 4; right, up, forward) and its focal length in pixels. ``subjects`` has an entry
-    for each subject of the scene: its state and box in every frame.
+    for each subject of the scene: its state and box in every frame. Raises: InvalidInput if no subject is ever in the picture.
     """
     times = frame_times(shape.frames, shape.fps)
     path = scene_camera(scene, times)
@@ -39,6 +40,11 @@ def truth(scene: Scene, shape: VideoShape) -> dict[str, Any]:
     matrices, focal = (torch.cat([path.axes, offset], -1) + 0.0).tolist(), view.focal_px.tolist()
     action, image = CAMERAS[scene.camera]
     masks = geometry(scene, shape).masks(len(scene.subjects))
+    if not masks.any():
+        homes = ", ".join(f"{s.kind} at x={s.x:g}" for s in scene.subjects)
+        raise InvalidInput(
+            "subjects", homes, "none is ever in the picture; bring one nearer to x=0 or widen the scene's span"
+        )
     states = _states(scene, times)
     return {
         "version": TRUTH_VERSION,

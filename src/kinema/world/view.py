@@ -14,7 +14,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from kinema.world.camera import FIELD_OF_VIEW_DEG, CameraPath
-from kinema.world.solids import ELLIPSOID, Solids
+from kinema.world.solids import Shape, Solids
+
+_ALL_ROUND, _ROUND_ABOUT_Y, _ROUND_ABOUT_Z = ("ellipsoid",), ("cylinder", "cone", "capsule", "dome"), ("ring",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,8 +124,7 @@ def screen_boxes(solids: Solids, view: View) -> Float[Tensor, "n p 4"]:
     axes = view.axes[:, None]  # n 1 3 3
     centre = (axes * (solids.matrix[..., 3] - view.position[:, None])[..., None, :]).sum(-1)  # n p axis
     reach = (axes[..., None] * solids.matrix[..., None, :, :3]).sum(-2)  # n p axis radius
-    is_round = torch.tensor([s == ELLIPSOID for s in solids.shapes])[:, None]
-    extent = torch.where(is_round, reach.square().sum(-1).sqrt(), reach.abs().sum(-1))
+    extent = _extent(solids.shapes, reach)
     near = (centre[..., 2] - extent[..., 2]).clamp(min=0.05)
     far = (centre[..., 2] + extent[..., 2]).clamp(min=0.05)
     sides = []
@@ -138,6 +139,18 @@ def screen_boxes(solids: Solids, view: View) -> Float[Tensor, "n p 4"]:
         # Up in the world is towards row 0.
         sides.append(middle / 2 + (slope if axis == 0 else -slope) * sign)
     return torch.stack(sides, -1)
+
+
+def _extent(shapes: Sequence[Shape], reach: Float[Tensor, "n p axis radius"]) -> Float[Tensor, "n p axis"]:
+    """How far shapes reach from their middles along axes on which their radii have the parts ``reach``."""
+    square = reach.square()
+    all_round = square.sum(-1).sqrt()
+    about_y = (square[..., 0] + square[..., 2]).sqrt() + reach[..., 1].abs()
+    about_z = (square[..., 0] + square[..., 1]).sqrt() + reach[..., 2].abs()
+    extent = reach.abs().sum(-1)
+    for names, tight in ((_ALL_ROUND, all_round), (_ROUND_ABOUT_Y, about_y), (_ROUND_ABOUT_Z, about_z)):
+        extent = torch.where(torch.tensor([s.name in names for s in shapes])[:, None], tight, extent)
+    return extent
 
 
 def around(boxes: Float[Tensor, "n p 4"]) -> Float[Tensor, "n 4"]:
