@@ -29,6 +29,7 @@ _OPTIONS: dict[str, tuple[str, ...]] = {
     "style": STYLES,
 }
 _TRIES = 64
+_WIDE_SPAN = 4.2  # subject heights, where two large ones need more than usual
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +118,12 @@ def with_words(scene: Scene, words: Mapping[str, str], *, seed: int, level: Diff
     kind = inner.get("kind", first.kind)
     _agree(scene, kind, outer, words, random, level)
     if inner.get("action") in PAIR_ACTIONS and changed:
-        return _with_pair(replace(scene, **outer), inner, random, level)
+        view = {} if "camera" in words else {"camera": "static"}
+        for fields in ({}, view, {**view, "span": _WIDE_SPAN}):  # a camera that comes near or shifts leaves less room
+            pair = _with_pair(replace(scene, **{**outer, **fields}), inner, random, level)
+            if pair is not None:
+                return pair
+        raise InvalidInput("action", inner["action"], f"has no room with a {kind}; name another kind")
     if not {"kind", "action"} & set(changed):
         subjects = (replace(first, **changed), *scene.subjects[1:])
         return replace(scene, subjects=subjects, **outer)
@@ -190,8 +196,8 @@ def _laid_out(scene: Scene, others: tuple[Subject, ...]) -> Scene:
     return scene
 
 
-def _with_pair(scene: Scene, inner: Mapping[str, str], random: Random, level: Difficulty) -> Scene:
-    """``scene`` with the subject of ``inner`` doing a pair action to another, of a kind that there is room for."""
+def _with_pair(scene: Scene, inner: Mapping[str, str], random: Random, level: Difficulty) -> Scene | None:
+    """``scene`` with the subject of ``inner`` doing a pair action to another, of a kind that there is room for, if there is one."""
     from kinema.world.motion.spans import pair_fits
 
     rule, sign = PAIR_ACTIONS[inner["action"]], 1.0 if scene.subject.direction == "right" else -1.0
@@ -206,7 +212,7 @@ def _with_pair(scene: Scene, inner: Mapping[str, str], random: Random, level: Di
             direction=first.direction,
             x=round(0.45 * sign, 4),
         )
-        pair = replace(scene, subjects=(first, other), camera=scene.camera if scene.camera != "tracking" else "static")
+        pair = replace(scene, subjects=(first, other))
         if pair_fits(pair):
             return pair
-    raise InvalidInput("action", first.action, f"has no room with a {first.kind}; name another kind")
+    return None

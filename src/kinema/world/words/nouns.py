@@ -44,7 +44,7 @@ _KINDS = {
     "lantern": ("lantern|round lantern|little lantern", "灯笼|小灯笼|圆灯笼", "盏"),
     "kite": ("kite|toy kite|little kite", "风筝|小风筝|纸鸢", "只"),
     "house": ("house|little house|cottage", "房子|小屋|小房子", "座"),
-    "tower": ("tower|round tower|toy tower", "塔|高塔|塔楼", "座"),
+    "tower": ("tower|tall tower|toy tower", "塔|高塔|塔楼", "座"),
     "lighthouse": ("lighthouse|little lighthouse|toy lighthouse", "灯塔|小灯塔|玩具灯塔", "座"),
     "castle": ("castle|little castle|toy castle", "城堡|小城堡|古堡", "座"),
     "windmill": ("windmill|little windmill|toy windmill", "风车|大风车|风车磨坊", "座"),
