@@ -116,3 +116,11 @@ def test_generate_without_a_file_writes_none(fake_engine: FakeEngine, toy_model:
 def test_generate_refuses_what_is_no_prompt(prompt: object) -> None:
     with pytest.raises(InvalidInput, match="^prompt: "):
         kinema.generate(prompt)  # pyright: ignore[reportArgumentType]
+
+
+def test_other_names_of_camera_movements_are_understood_where_the_model_knows_the_movement(toy_model: str) -> None:
+    with pytest.raises(InvalidInput, match="camera: 'truck_left'"):
+        order(toy_model, camera="truck_left")
+    card = Path(toy_model, "card.json")
+    card.write_text(card.read_text(encoding="utf-8").replace('"zoom_in"', '"pan_left"'), encoding="utf-8")
+    assert order(toy_model, camera="truck_left").requests[0].camera == "pan_left"
