@@ -30,7 +30,7 @@ def sketch(depth: Float[Tensor, "t h w"], owner: Int[Tensor, "t h w"]) -> UInt8[
         before.narrow(axis, 0, 1).copy_(rise.narrow(axis, 0, 1))
         after.narrow(axis, size - 1, 1).copy_(rise.narrow(axis, size - 1, 1))
         break_ = torch.minimum((rise - before).abs(), (rise - after).abs())
-        jump = break_ > _STEP * torch.maximum(one, two)
+        jump = torch.minimum(break_, rise.abs()) > _STEP * torch.maximum(one, two)  # the flat between two edges is none
         jump |= owner.narrow(axis, 0, size) != owner.narrow(axis, 1, size)
         edge.narrow(axis, 0, size).logical_or_(jump)  # a view: writes into edge
     return torch.where(edge, 20, 255).to(torch.uint8)[..., None].expand(-1, -1, -1, 3).contiguous()
