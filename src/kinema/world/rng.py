@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Mapping, Sequence
-from typing import TypeVar
+from typing import SupportsIndex, TypeVar
 
 from kinema.core.errors import InvalidInput
 
@@ -19,7 +19,7 @@ class Random:
     Source: SplitMix64 (Steele, Lea, Flood, 2014); the name is folded in with FNV-1a. Raises: InvalidInput as `whole_seed`.
     """
 
-    def __init__(self, seed: int, name: str = "") -> None:
+    def __init__(self, seed: SupportsIndex, name: str = "") -> None:
         seed = whole_seed(seed)
         state = 0xCBF29CE484222325
         for byte in name.encode("utf-8") + b"\0" + str(seed).encode("ascii"):
@@ -63,7 +63,7 @@ class Random:
         return last
 
 
-def whole_seed(seed: int) -> int:
+def whole_seed(seed: SupportsIndex) -> int:
     """``seed`` as a plain int: any integer type whose value fits 64 bits, signed or not.
 
     Raises: InvalidInput for what is no whole number, such as True, 1.0 or "1", and for larger ones.

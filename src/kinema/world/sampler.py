@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import SupportsIndex
 
 from kinema.core.errors import InvalidInput, choices
 from kinema.world.nature import (
@@ -104,7 +105,7 @@ DIFFICULTIES: dict[str, Difficulty] = {
 }
 
 
-def sample(seed: int, *, split: str = "train", difficulty: str = "full") -> Scene:
+def sample(seed: SupportsIndex, *, split: str = "train", difficulty: str = "full") -> Scene:
     """The scene of ``seed`` in ``split`` at a `DIFFICULTIES` level. Splits and levels never share a stream of random numbers.
 
     A quarter of the test split shows a held-out pair, where the level has its words; the other splits show none.
