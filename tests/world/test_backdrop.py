@@ -20,7 +20,12 @@ CPU = torch.device("cpu")
 
 
 def look_at(
-    n: int = 1, *, elevation: float = 6.0, azimuth: float = 0.0, across: Tensor | None = None, px: tuple[int, int] = (41, 47)
+    n: int = 1,
+    *,
+    elevation: float = 6.0,
+    azimuth: float = 0.0,
+    across: Tensor | None = None,
+    px: tuple[int, int] = (41, 47),
 ) -> View:
     """``n`` views of a camera 4.3 away, one for each number of ``across`` if given."""
     a, p = math.radians(azimuth), math.radians(elevation)

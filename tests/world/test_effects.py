@@ -7,7 +7,7 @@ from kinema.world.effects import effects
 from kinema.world.motion import poses
 from kinema.world.motion.act import Act
 from kinema.world.motion.air import pendulum, rocket_times
-from kinema.world.motion.pairs import pouring
+from kinema.world.motion.cups import pouring
 from kinema.world.scene import Scene, Subject
 from kinema.world.solids import Solid, gather
 from tests.world.motion.scenes import every, one, two
@@ -79,7 +79,9 @@ def test_a_rocket_burns_below_its_foot_and_smokes_at_its_start() -> None:
 
 @pytest.mark.parametrize("subject", ["person", "cliff"])
 def test_waves_break_on_the_coast(subject: str) -> None:
-    scene = Scene(subjects=(Subject(kind=subject, colour="brown", action="stand"),), place="coast", time="sunset", layout=3)
+    scene = Scene(
+        subjects=(Subject(kind=subject, colour="brown", action="stand"),), place="coast", time="sunset", layout=3
+    )
     spray = _effects(scene)
     assert len(spray) >= 6
     heights = torch.stack([s.matrix[:, 1, 3] for s in spray])

@@ -14,7 +14,9 @@ BALL = Subject(kind="ball", colour="red", action="stand")
 BOAT = Subject(kind="boat", colour="red", action="float")
 
 
-def place_scene(place: str, time: str = "day", weather: str = "clear", *, afloat: bool = False, layout: int = 7) -> Scene:
+def place_scene(
+    place: str, time: str = "day", weather: str = "clear", *, afloat: bool = False, layout: int = 7
+) -> Scene:
     return Scene(subjects=(BOAT if afloat else BALL,), place=place, time=time, weather=weather, layout=layout)
 
 
@@ -32,7 +34,13 @@ def test_every_time_and_weather_has_its_lights() -> None:
     for time in TIMES:
         for weather in WEATHERS:
             light = lights(place_scene("park", time, weather))
-            for colour in (light.world.direct, light.world.ambient, light.subject.direct, light.subject.ambient, light.fog):
+            for colour in (
+                light.world.direct,
+                light.world.ambient,
+                light.subject.direct,
+                light.subject.ambient,
+                light.fog,
+            ):
                 assert all(0 <= c <= 1.3 for c in colour)
             assert all(0 <= c <= 1.2 for c in (*light.zenith, *light.horizon))
             assert (light.fog_density > 0) == (weather == "fog")

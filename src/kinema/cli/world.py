@@ -15,8 +15,12 @@ from kinema.core.stopping import stops_on_signals
 
 SeedOption = Annotated[int, typer.Option(help="Which scene.")]
 SplitOption = Annotated[str, typer.Option(metavar="NAME", help="train, validation or test.")]
-DifficultyOption = Annotated[str, typer.Option(metavar="NAME", help="core, single or full: which words scenes are drawn from.")]
-SceneOption = Annotated[str | None, typer.Option("--scene", metavar="FILE", help="A scene's JSON (or a truth file), instead of a seed.")]
+DifficultyOption = Annotated[
+    str, typer.Option(metavar="NAME", help="core, single or full: which words scenes are drawn from.")
+]
+SceneOption = Annotated[
+    str | None, typer.Option("--scene", metavar="FILE", help="A scene's JSON (or a truth file), instead of a seed.")
+]
 FramesOption = Annotated[int, typer.Option(help="Frames of a clip.")]
 FpsOption = Annotated[float, typer.Option(help="Frames a second.")]
 SizeOption = Annotated[str, typer.Option(metavar="WxH", help="Width and height in pixels.")]
@@ -28,7 +32,9 @@ ActionOption = Annotated[str | None, typer.Option(metavar="WORD", help="What it 
 PlaceOption = Annotated[str | None, typer.Option(metavar="WORD", help="Where: park, beach, room ...")]
 TimeOption = Annotated[str | None, typer.Option(metavar="WORD", help="dawn, day, sunset or night.")]
 WeatherOption = Annotated[str | None, typer.Option(metavar="WORD", help="clear, cloudy, rain, snow or fog.")]
-CameraOption = Annotated[str | None, typer.Option(metavar="NAME", help="The camera's movement: static, zoom_in, truck_left ...")]
+CameraOption = Annotated[
+    str | None, typer.Option(metavar="NAME", help="The camera's movement: static, zoom_in, truck_left ...")
+]
 StyleOption = Annotated[str | None, typer.Option(metavar="WORD", help="toy or cartoon.")]
 
 

@@ -54,6 +54,7 @@ MINI_DECODER_LOOP = replace(
 
 MINI_TEXT_RECIPE = TextRecipe(
     config=MINI_TEXT,
+    difficulty="core",
     loop=LoopRecipe(
         budget=Budget(minutes=5),
         rate=LearningRate(warmup_steps=50, decay=0.6, shape="cosine"),

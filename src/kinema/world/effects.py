@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from kinema.world.affine import Number, compose, rotate, scale, translate
-from kinema.world.motion import air, pairs
+from kinema.world.motion import air, cups
 from kinema.world.motion.act import Act, smooth
 from kinema.world.motion.constants import AFLOAT, JUMP_AIR_S, JUMP_REST_S, SEA_CRASH_S, SEA_S, half_width
 from kinema.world.places.shores import cliffs
@@ -76,7 +76,9 @@ def _rope(act: Act, pose: Pose) -> list[Solid]:
     hung = air.pendulum(act)
     x, y = hung.pivot
     still = torch.zeros_like(pose.x)
-    middle = compose(translate(x + still, y + still, pose.z), rotate("z", pose.roll), translate(0.0, -hung.rope / 2, 0.0))
+    middle = compose(
+        translate(x + still, y + still, pose.z), rotate("z", pose.roll), translate(0.0, -hung.rope / 2, 0.0)
+    )
     beam = compose(translate(x + still, y + 0.03 + still, pose.z), scale(0.42, 0.04, 0.05))
     return [
         Solid(shape=BOX, matrix=beam, colour=_WOOD),
@@ -86,8 +88,8 @@ def _rope(act: Act, pose: Pose) -> list[Solid]:
 
 def _stream(t: Tensor, act: Act, other: Act) -> list[Solid]:
     """Water that falls from the lip of a cup, and what gathers below."""
-    plan, strength = pairs.pouring(act, other), pairs.flow(t, act, other)
-    s = t % pairs.POUR_LAP_S
+    plan, strength = cups.pouring(act, other), cups.flow(t, act, other)
+    s = t % cups.POUR_LAP_S
     into_cup = other.kind == "cup"
     bottom = 0.60 * other.size if into_cup else 0.02
     # Its front falls from the lip, its tail follows when the flow ends.
@@ -152,7 +154,9 @@ def _splashes(t: Tensor, act: Act, pose: Pose) -> list[Solid]:
         for out, speed in ((-0.5, 1.4), (0.1, 1.9), (0.6, 1.5)):
             y = (speed * s - _GRAVITY_OF_DROPS * s * s / 2).clamp(min=0.0)
             radius = _there(0.065 * alive)
-            solids.append(_ball((x + out * s.clamp(max=0.7) * 0.8, y, pose.z + 0.1 * out), (radius, 1.4 * radius, radius), _FOAM))
+            solids.append(
+                _ball((x + out * s.clamp(max=0.7) * 0.8, y, pose.z + 0.1 * out), (radius, 1.4 * radius, radius), _FOAM)
+            )
     return solids
 
 
@@ -210,5 +214,9 @@ def _burst(t: Tensor, place: tuple[Number, Number], tall: float, late_s: float) 
     low = _there(0.16 * tall * alive)
     return [
         *solids,
-        _ball((x + 0 * t, 0.3 * low, z + 0.05 + 0 * t), (_there(0.62 * tall * alive), low, _there(0.3 * tall * alive)), _FOAM),
+        _ball(
+            (x + 0 * t, 0.3 * low, z + 0.05 + 0 * t),
+            (_there(0.62 * tall * alive), low, _there(0.3 * tall * alive)),
+            _FOAM,
+        ),
     ]

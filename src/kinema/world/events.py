@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from kinema.world.motion import air, ground, pairs, tipping
+from kinema.world.motion import air, cups, ground, pairs, tipping
 from kinema.world.motion.act import Act
 from kinema.world.motion.actions import doer_to
 from kinema.world.motion.constants import (
@@ -79,7 +79,10 @@ def _repeated(
     kind: str, first: float, period: float, seconds: float, *, subject: int | None = 0, other: int | None = None, strength: float = 0.0
 ) -> list[Event]:  # fmt: skip
     count = max(0, math.ceil((seconds - first) / period))
-    return [Event(kind=kind, time_s=first + k * period, subject=subject, other=other, strength=strength) for k in range(count)]
+    return [
+        Event(kind=kind, time_s=first + k * period, subject=subject, other=other, strength=strength)
+        for k in range(count)
+    ]
 
 
 def _go(act: Act, seconds: float) -> _Happening:
@@ -195,7 +198,8 @@ def _knock_over(act: Act, other: Act, seconds: float) -> list[Event]:
     hit = pairs.strike(act, other)
     start = Event(kind="topple_start", time_s=hit.hit_s, subject=other.number, other=act.number)
     hits = [
-        Event(kind=kind, time_s=time, subject=other.number, strength=strength) for kind, time, strength in _hits(other, hit.hit_s)
+        Event(kind=kind, time_s=time, subject=other.number, strength=strength)
+        for kind, time, strength in _hits(other, hit.hit_s)
     ]
     cause = Event(kind="collision", time_s=hit.hit_s, subject=act.number, other=other.number, strength=hit.speed)
     return [*_strides_until(act, hit.hit_s, hit.speed), cause, start, *hits]
@@ -207,7 +211,7 @@ def _chase(act: Act, other: Act, seconds: float) -> list[Event]:
 
 
 def _drink(act: Act, other: Act, seconds: float) -> list[Event]:
-    plan, period = pairs.drinking(act, other), pairs.DRINK_S - pairs.WALK_UP_S
+    plan, period = cups.drinking(act, other), cups.DRINK_S - cups.WALK_UP_S
     hand = {"subject": act.number, "other": other.number}
     return [
         *_repeated("lift", plan.lift_s, period, seconds, **hand),
@@ -217,9 +221,9 @@ def _drink(act: Act, other: Act, seconds: float) -> list[Event]:
 
 
 def _pour(act: Act, other: Act, seconds: float) -> list[Event]:
-    plan, period = pairs.pouring(act, other), pairs.POUR_LAP_S
+    plan, period = cups.pouring(act, other), cups.POUR_LAP_S
     return [
-        *_repeated("lift", pairs.RISE_START_S, period, seconds, subject=act.number),
+        *_repeated("lift", cups.RISE_START_S, period, seconds, subject=act.number),
         *_repeated("pour_start", plan.flow_s, period, seconds, subject=act.number, other=other.number),
         *_repeated("pour_end", plan.stop_s, period, seconds, subject=act.number, other=other.number),
         *_repeated("put_down", plan.down_s, period, seconds, subject=act.number),

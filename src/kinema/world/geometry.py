@@ -15,11 +15,11 @@ from kinema.core.geometry import VideoShape
 from kinema.world.affine import compose, invert
 from kinema.world.backdrop import backdrop_depth
 from kinema.world.camera import frame_times, scene_camera
+from kinema.world.hits import FAR, Coordinates
 from kinema.world.places import props
 from kinema.world.scene import Scene
 from kinema.world.solids import stand
 from kinema.world.stage import EFFECT, cast
-from kinema.world.hits import FAR, Coordinates
 from kinema.world.trace import trace
 from kinema.world.view import View
 

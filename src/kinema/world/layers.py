@@ -9,10 +9,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from kinema.world.hits import FAR
 from kinema.world.lights import Light, Lights
 from kinema.world.shadow import shadow, shadow_boxes
 from kinema.world.solids import Solids
-from kinema.world.hits import FAR
 from kinema.world.trace import Hits, trace
 from kinema.world.view import View, Window, around, screen_boxes
 
@@ -24,7 +24,7 @@ _INK = 0.10
 _TONES = 7.0
 
 
-def add_layer(  # noqa: PLR0913 - a layer is what, where, and in which light
+def add_layer(
     picture: Float[Tensor, "n c h w"], depth: Float[Tensor, "n h w"], solids: Solids, view: View, *, rows: Int[Tensor, " m"],
     light: Light, is_cartoon: bool,
 ) -> None:  # fmt: skip
@@ -48,7 +48,9 @@ def add_layer(  # noqa: PLR0913 - a layer is what, where, and in which light
         picture[pixels] = picture[pixels] * (1 - share) + _halve(lit * covered)
 
 
-def add_shadow(picture: Float[Tensor, "n c h w"], solids: Solids, view: View, *, rows: Int[Tensor, " m"], lights: Lights) -> None:
+def add_shadow(
+    picture: Float[Tensor, "n c h w"], solids: Solids, view: View, *, rows: Int[Tensor, " m"], lights: Lights
+) -> None:
     """Darkens the ground in ``rows`` of ``picture`` where ``solids`` cast a shadow, in place."""
     window = view.window(shadow_boxes(solids, lights.sun, view), grain=1)
     if window is None or lights.shadow == 0:

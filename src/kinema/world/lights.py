@@ -154,7 +154,9 @@ class Lights:
     @property
     def on_ground(self) -> Colour:
         """What a paint on level ground is multiplied by."""
-        return _colour(a + d * max(0.0, self.sun[1]) for a, d in zip(self.world.ambient, self.world.direct, strict=True))
+        return _colour(
+            a + d * max(0.0, self.sun[1]) for a, d in zip(self.world.ambient, self.world.direct, strict=True)
+        )
 
     @property
     def on_far(self) -> Colour:
@@ -182,8 +184,12 @@ def lights(scene: Scene) -> Lights:
             ambient=_colour(a * (1 + 0.16 * (1 - weather.sun)) for a in sky.subject_ambient),
         ),
         shadow=weather.shadow,
-        zenith=_mix(sky.zenith, _colour(0.80 * c for c in cover) if weather.fog_density == 0 else cover, weather.overcast),
-        horizon=_mix(sky.horizon, cover, weather.overcast - (glow if weather.overcast and not weather.fog_density else 0.0)),
+        zenith=_mix(
+            sky.zenith, _colour(0.80 * c for c in cover) if weather.fog_density == 0 else cover, weather.overcast
+        ),
+        horizon=_mix(
+            sky.horizon, cover, weather.overcast - (glow if weather.overcast and not weather.fog_density else 0.0)
+        ),
         haze=min(0.95, sky.haze + weather.haze),
         mist=sky.mist,
         fog=sky.fog,

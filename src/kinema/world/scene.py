@@ -124,9 +124,7 @@ class Scene:
 
     def mirrored(self) -> Scene:
         """The scene whose every frame is this one's, flipped left to right."""
-        subjects = tuple(
-            replace(s, direction=_MIRRORED_DIRECTION[s.direction], x=-s.x + 0.0) for s in self.subjects
-        )
+        subjects = tuple(replace(s, direction=_MIRRORED_DIRECTION[s.direction], x=-s.x + 0.0) for s in self.subjects)
         camera = _MIRRORED_CAMERA.get(self.camera, self.camera)
         return replace(self, subjects=subjects, camera=camera, flipped=not self.flipped)
 
@@ -160,7 +158,9 @@ def _check_together(scene: Scene) -> None:
     """What is sound by itself may still not go together."""
     surfaces = {KINDS[s.kind].surface for s in scene.subjects} - {"air"}
     if len(surfaces) > 1:
-        raise InvalidInput("subjects", [s.kind for s in scene.subjects], "must all stand on the ground, or all on the water")
+        raise InvalidInput(
+            "subjects", [s.kind for s in scene.subjects], "must all stand on the ground, or all on the water"
+        )
     if "water" in surfaces and not PLACES[scene.place].has_water:
         wet = choices([p for p, facts in PLACES.items() if facts.has_water])
         raise InvalidInput("place", scene.place, f"has no water for a {scene.subject.kind}; must be {wet}")
@@ -177,7 +177,9 @@ def _check_together(scene: Scene) -> None:
         if not rule.suits(other.kind):
             raise InvalidInput("subject.target", other.kind, f"is nothing that one can {subject.action}")
         if other.action != rule.target_action:
-            raise InvalidInput("subject.action", other.action, f"must be {rule.target_action} for the target of {subject.action}")
+            raise InvalidInput(
+                "subject.action", other.action, f"must be {rule.target_action} for the target of {subject.action}"
+            )
 
 
 def _known_fields(cls: type, data: Mapping[str, Any], where: str, *, required: tuple[str, ...]) -> dict[str, Any]:

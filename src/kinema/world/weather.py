@@ -77,13 +77,17 @@ def _fog_on_solids(light: Lights, view: View, depth: Tensor) -> Tensor:
 
     A solid's rim, which mixes its paint with that of the backdrop but has the backdrop's depth, gets the solid's fog.
     """
-    ground = view.eye(depth.device)[:, 1] / (-view.rays(view.slopes(view.whole(), depth.device), depth.device)[1]).clamp(min=1e-5)
+    ground = view.eye(depth.device)[:, 1] / (
+        -view.rays(view.slopes(view.whole(), depth.device), depth.device)[1]
+    ).clamp(min=1e-5)
     # Solids may reach below the ground, where they are drawn all the same: what isn't just the ground is solid.
     is_solid = (depth < 0.9 * FAR) & ((depth - ground).abs() > 1e-3 * ground)
     solid = torch.where(is_solid, depth, FAR)
     rim = -max_pool2d(-solid[:, None], 3, 1, 1)[:, 0]
     # Between a near solid and a far one the rim is nobody's: half of each.
-    share = torch.where(is_solid, 0.5 * (fog_share(light, view, solid) + fog_share(light, view, rim)), fog_share(light, view, rim))
+    share = torch.where(
+        is_solid, 0.5 * (fog_share(light, view, solid) + fog_share(light, view, rim)), fog_share(light, view, rim)
+    )
     return share * (rim < FAR)
 
 

@@ -13,7 +13,9 @@ STEP_S = 1e-3
 LONG = torch.arange(0, 9, STEP_S, dtype=torch.float64)
 
 
-def one(kind: str, action: str, *, direction: str = "right", camera: str = "static", size: float = 1.0, x: float = 0.0) -> Scene:
+def one(
+    kind: str, action: str, *, direction: str = "right", camera: str = "static", size: float = 1.0, x: float = 0.0
+) -> Scene:
     """A scene of one subject."""
     place = "lake" if KINDS[kind].surface == "water" else "park"
     subject = Subject(kind=kind, colour="red", action=action, direction=direction, size=size, x=x)
@@ -26,7 +28,9 @@ def two(
 ) -> Scene:  # fmt: skip
     """A scene of one that does something to another, which stands ahead of it."""
     sign = 1.0 if direction == "right" else -1.0
-    first = Subject(kind=kind, colour="red", action=action, direction=direction, x=sign * homes[0], size=sizes[0], target=1)
+    first = Subject(
+        kind=kind, colour="red", action=action, direction=direction, x=sign * homes[0], size=sizes[0], target=1
+    )
     its = PAIR_ACTIONS[action].target_action
     second = Subject(kind=other, colour="blue", action=its, direction=direction, x=sign * homes[1], size=sizes[1])
     return Scene(subjects=(first, second), place="park", time="day", camera=camera)

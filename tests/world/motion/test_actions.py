@@ -58,7 +58,8 @@ def test_a_moment_is_the_same_at_every_frame_rate_and_in_every_order(scene: Scen
 
 
 @pytest.mark.parametrize(
-    "kind, action", [(k, a) for k, a in solos() if a in ("walk", "run", "roll", "slide", "toss", "fly") and k != "rocket"]
+    "kind, action",
+    [(k, a) for k, a in solos() if a in ("walk", "run", "roll", "slide", "toss", "fly") and k != "rocket"],
 )
 @pytest.mark.parametrize("direction, sign", [("left", -1), ("right", 1)])
 def test_what_goes_somewhere_goes_the_way_it_says(kind: str, action: str, direction: str, sign: int) -> None:

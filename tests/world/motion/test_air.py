@@ -76,7 +76,9 @@ def test_a_thrown_cube_tumbles_once_about_its_middle() -> None:
     (pose,) = poses(one("cube", "toss"), LONG[:2000])
     centre_y = pose.y + 0.4 * 1.02 * pose.roll.cos()
     flying = ~pose.contact[:900]
-    assert torch.allclose(centre_y[:900][flying].diff(n=2) / STEP_S**2, torch.tensor(-GRAVITY, dtype=torch.float64), atol=1e-3)
+    assert torch.allclose(
+        centre_y[:900][flying].diff(n=2) / STEP_S**2, torch.tensor(-GRAVITY, dtype=torch.float64), atol=1e-3
+    )
     assert float(pose.roll[-1]) == pytest.approx(-2 * math.pi)
 
 
@@ -86,7 +88,9 @@ def test_a_pendulum_keeps_its_rope_and_its_period(kind: str) -> None:
     hung = pendulum(Act(scene=scene, number=0))
     (pose,) = poses(scene, LONG)
     reach = hung.rope + tall(scene.subject)
-    assert torch.allclose(torch.hypot(pose.x - hung.pivot[0], pose.y - hung.pivot[1]), torch.tensor(reach, dtype=torch.float64))
+    assert torch.allclose(
+        torch.hypot(pose.x - hung.pivot[0], pose.y - hung.pivot[1]), torch.tensor(reach, dtype=torch.float64)
+    )
     crossings = LONG[1:][(pose.x[1:] > 0) != (pose.x[:-1] > 0)]
     assert float(crossings[2] - crossings[0]) == pytest.approx(hung.period_s, abs=2 * STEP_S)
     assert hung.period_s == pytest.approx(_period(hung.length, hung.angle), rel=2e-4)

@@ -11,7 +11,8 @@ from tests.world.motion.scenes import LONG, STEP_S, one
 
 
 @pytest.mark.parametrize(
-    "kind, action", [("ball", "roll"), ("ring", "roll"), ("ball", "run"), ("car", "walk"), ("lorry", "run"), ("train", "walk")]
+    "kind, action",
+    [("ball", "roll"), ("ring", "roll"), ("ball", "run"), ("car", "walk"), ("lorry", "run"), ("train", "walk")],
 )
 @pytest.mark.parametrize("direction", ["left", "right"])
 @pytest.mark.parametrize("size", [0.7, 1.2])

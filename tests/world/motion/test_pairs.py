@@ -6,16 +6,8 @@ import torch
 from kinema.world.motion import pair_fits, poses
 from kinema.world.motion.act import Act
 from kinema.world.motion.constants import mass, reach
-from kinema.world.motion.pairs import (
-    CHASE_SPEED,
-    RESTITUTION,
-    drinking,
-    flow,
-    impact,
-    oval,
-    pouring,
-    strike,
-)
+from kinema.world.motion.cups import drinking, flow, pouring
+from kinema.world.motion.pairs import CHASE_SPEED, RESTITUTION, impact, oval, strike
 from kinema.world.scene import Scene
 from tests.world.motion.scenes import LONG, STEP_S, pairs, two
 

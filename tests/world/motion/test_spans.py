@@ -32,7 +32,12 @@ def _visible(scene: Scene, number: int, view: View) -> float:
     is_down = (pose.tip > 0.3) & (subject.kind != "cylinder")
     ahead = is_down * (pose.tip.sin() * high * 0.5 + 0.2) * pose.yaw.cos()
     middle = torch.stack(
-        [pose.x - pose.roll.sin() * high / 2 + ahead, pose.y + pose.roll.cos() * high / 2 - is_down * high * 0.25, pose.z], -1
+        [
+            pose.x - pose.roll.sin() * high / 2 + ahead,
+            pose.y + pose.roll.cos() * high / 2 - is_down * high * 0.25,
+            pose.z,
+        ],
+        -1,
     )
     seen = (view.axes * (middle - view.position)[:, None, :]).sum(-1)
     scale = view.focal_px / seen[:, 2] / 50

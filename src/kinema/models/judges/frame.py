@@ -99,6 +99,7 @@ class FrameJudge(nn.Module):
         for module in self.modules():
             if isinstance(module, _Block):
                 nn.init.zeros_(module.second.weight)
+        assert self.cells.bias is not None, "heads have one"
         with torch.no_grad():
             self.cells.weight.mul_(0.1)
             self.cells.bias[0] = -3.0

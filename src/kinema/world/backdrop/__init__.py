@@ -45,7 +45,9 @@ def backdrop(
     if PLACES[scenes[0].place].is_indoors:
         return room(scenes, times_s, light, view.eye(device), rays, focal)
     rx, rise, rz = rays
-    above = (rise * focal / column(view.axes[:, 1, 1], device) + 0.5).clamp(0, 1)  # n h 1: the share of a pixel above the horizon
+    above = (rise * focal / column(view.axes[:, 1, 1], device) + 0.5).clamp(
+        0, 1
+    )  # n h 1: the share of a pixel above the horizon
     # Rows below `sky_end` show some sky, rows from `ground_start` some ground, in at least one view.
     sky_end = int((above.amax(dim=(0, 2)) > 0).sum())
     ground_start = int((above.amin(dim=(0, 2)) == 1).sum())

@@ -46,7 +46,9 @@ FAR_LAYERS: dict[str, tuple[Layer, ...]] = {
         Layer(colour=(0.34, 0.64, 0.38), height=0.135, waves=3.9, far=0.55),
         Layer(colour=(0.46, 0.74, 0.26), height=0.085, waves=5.1, far=0.15),
     ),
-    "street": (Layer(colour=(0.52, 0.54, 0.62), height=0.15, waves=11.0, shape="roofs", far=0.7, lit=(1.0, 0.82, 0.42)),),
+    "street": (
+        Layer(colour=(0.52, 0.54, 0.62), height=0.15, waves=11.0, shape="roofs", far=0.7, lit=(1.0, 0.82, 0.42)),
+    ),
     "forest": (
         Layer(colour=(0.16, 0.38, 0.26), height=0.20, waves=9.0, shape="firs", far=0.45),
         Layer(colour=(0.05, 0.22, 0.12), height=0.15, waves=14.0, shape="firs", far=0.1),
@@ -61,7 +63,13 @@ def layers_of(scene: Scene) -> tuple[Layer, ...]:
 
 
 def silhouettes(
-    picture: Tensor, scenes: Sequence[Scene], moments: int, lights: Lights, azimuth: Tensor, slope: Tensor, focal: Tensor
+    picture: Tensor,
+    scenes: Sequence[Scene],
+    moments: int,
+    lights: Lights,
+    azimuth: Tensor,
+    slope: Tensor,
+    focal: Tensor,
 ) -> None:
     """Draws the far layers over ``picture`` (n c h w) in place, in the rows that they reach."""
     layers = layers_of(scenes[0])

@@ -82,7 +82,9 @@ def _soil(points: Points, blotch: Tensor) -> Planes:
     """The two tones of the place with its fine grain."""
     soil = GROUNDS[points.scene.place]
     x, z, phase = points.x, points.z, points.phase
-    grain = torch.sin(7.3 * x + 1.7 * torch.sin(3.1 * z + phase[1])) * torch.sin(9.7 * z + 1.9 * torch.sin(2.7 * x + phase[0]))
+    grain = torch.sin(7.3 * x + 1.7 * torch.sin(3.1 * z + phase[1])) * torch.sin(
+        9.7 * z + 1.9 * torch.sin(2.7 * x + phase[0])
+    )
     return shade(mix(soil.base, soil.patch, blotch), 1 + soil.grain * grain * points.fade(7.0))
 
 
@@ -118,7 +120,9 @@ def _coast(points: Points, blotch: Tensor) -> Planes:
 
 
 def _lake(points: Points, blotch: Tensor) -> Planes:
-    colour = mix(_soil(points, blotch), (1.0, 0.86, 0.15), _sprinkle(points, size=0.46, radius=0.13, share=0.46, turn=2))
+    colour = mix(
+        _soil(points, blotch), (1.0, 0.86, 0.15), _sprinkle(points, size=0.46, radius=0.13, share=0.46, turn=2)
+    )
     return mix(colour, (0.80, 0.55, 0.90), _sprinkle(points, size=0.61, radius=0.10, share=0.3, turn=3))
 
 
@@ -157,7 +161,11 @@ def _street(points: Points, blotch: Tensor) -> Planes:
 
 def _forest(points: Points, blotch: Tensor) -> Planes:
     colour = _soil(points, blotch)
-    for paint, size, turn in (((0.82, 0.42, 0.12), 0.40, 0), ((0.70, 0.58, 0.18), 0.33, 3), ((0.22, 0.15, 0.09), 0.47, 1)):
+    for paint, size, turn in (
+        ((0.82, 0.42, 0.12), 0.40, 0),
+        ((0.70, 0.58, 0.18), 0.33, 3),
+        ((0.22, 0.15, 0.09), 0.47, 1),
+    ):
         colour = mix(colour, paint, _sprinkle(points, size=size, radius=0.15, share=0.5, turn=turn))
     return colour
 

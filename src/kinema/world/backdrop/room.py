@@ -30,14 +30,14 @@ _PATCH: dict[str, Colour] = {
 _LAMP: Colour = (0.55, 0.36, 0.12)
 
 
-def room(
-    scenes: Sequence[Scene], times_s: Tensor, lights: Lights, eye: Tensor, rays: Rays, focal: Tensor
-) -> Tensor:
+def room(scenes: Sequence[Scene], times_s: Tensor, lights: Lights, eye: Tensor, rays: Rays, focal: Tensor) -> Tensor:
     """Colours (n c h w) of floor, walls and ceiling along ``rays``."""
     rx, rise, rz = rays
     moments, device = len(times_s), rx.device
     styles = [decor(s) for s in scenes]
-    foot = eye[:, 1] + _walls(eye, rays)[2] * rise  # the height at which a ray meets a wall; below 0 it meets the floor before
+    foot = (
+        eye[:, 1] + _walls(eye, rays)[2] * rise
+    )  # the height at which a ray meets a wall; below 0 it meets the floor before
     wall_end = int((foot.amax((0, 2)) > -0.2).sum())
     floor_start = int((foot.amin((0, 2)) >= 0.2).sum())
     out = torch.empty((len(rx), 3, *rx.shape[1:]), device=device)
@@ -57,7 +57,13 @@ def room(
 
 
 def _upright(
-    scenes: Sequence[Scene], styles: Sequence[Decor], moments: int, lights: Lights, eye: Tensor, rays: Rays, focal: Tensor
+    scenes: Sequence[Scene],
+    styles: Sequence[Decor],
+    moments: int,
+    lights: Lights,
+    eye: Tensor,
+    rays: Rays,
+    focal: Tensor,
 ) -> Tensor:
     """Walls, window and ceiling."""
     rx, rise, rz = rays
@@ -69,7 +75,11 @@ def _upright(
     wall = [(w * li).expand_as(rx).contiguous() for w, li in zip(wall, _wall_light(lights), strict=True)]
     if scenes[0].time == "night":
         lamp = numbers([s.lamp_x for s in styles], moments, device)
-        off = (eye[:, 0] + to_wall * rx - lamp).square() + (wall_y - 1.25).square() + (eye[:, 2] + to_wall * rz - BACK_Z).square()
+        off = (
+            (eye[:, 0] + to_wall * rx - lamp).square()
+            + (wall_y - 1.25).square()
+            + (eye[:, 2] + to_wall * rz - BACK_Z).square()
+        )
         glow = (1 - off / 4.0).clamp(min=0).square()
         wall = [w + w * c * 2.2 * glow for w, c in zip(wall, _LAMP, strict=True)]
     x, y = eye[:, 0] + to_back * rx, eye[:, 1] + to_back * rise
@@ -124,7 +134,11 @@ def _wall(
     spot = ((u - 0.5) * 0.5).square() + ((v - v.floor() - 0.5) * 0.42).square()
     paper = mix(paper, base, ((0.07 - spot.sqrt()) / pixel + 0.5).clamp(0, 1))
     paper = shade(paper, 1 - 0.12 * is_side)
-    return mix(paper, (0.96, 0.94, 0.90), ((_SKIRTING - y) / pixel + 0.5).clamp(0, 1) * (1 - 0.4 * band(y - _SKIRTING, 0.02, pixel)))
+    return mix(
+        paper,
+        (0.96, 0.94, 0.90),
+        ((_SKIRTING - y) / pixel + 0.5).clamp(0, 1) * (1 - 0.4 * band(y - _SKIRTING, 0.02, pixel)),
+    )
 
 
 def _paint(styles: Sequence[Decor], name: str, moments: int, device: torch.device) -> Paint:
@@ -137,7 +151,14 @@ def _inside(x: Tensor, y: Tensor, half: tuple[float, float], pixel: Tensor) -> T
 
 
 def _window(
-    scenes: Sequence[Scene], styles: Sequence[Decor], wall: Planes, x: Tensor, y: Tensor, to_back: Tensor, to_side: Tensor, focal: Tensor
+    scenes: Sequence[Scene],
+    styles: Sequence[Decor],
+    wall: Planes,
+    x: Tensor,
+    y: Tensor,
+    to_back: Tensor,
+    to_side: Tensor,
+    focal: Tensor,
 ) -> Planes:
     """The window over ``wall``: a white cross-barred frame with the sky in it, and curtains."""
     time, device, moments = scenes[0].time, x.device, len(x) // len(scenes)
@@ -168,10 +189,14 @@ def _pane(time: str, u: Tensor, v: Tensor, pixel: Tensor) -> Planes:
             pane = mix(pane, (1.0, 1.0, 1.0), ((r - off) / pixel + 0.5).clamp(0, 1))
     elif time == "night":
         for cu, cv in ((-0.42, 0.3), (-0.12, 0.42), (-0.3, -0.12), (0.1, -0.3), (0.46, -0.22), (0.48, 0.42)):
-            pane = mix(pane, (1.0, 1.0, 0.86), (1.5 - ((u - cu).square() + (v - cv).square()).sqrt() / 0.035).clamp(0, 1))
+            pane = mix(
+                pane, (1.0, 1.0, 0.86), (1.5 - ((u - cu).square() + (v - cv).square()).sqrt() / 0.035).clamp(0, 1)
+            )
         pane = _disc(pane, u - 0.22, v - 0.18, 0.14, (0.98, 0.97, 0.88), pixel)
     else:
-        pane = _disc(pane, u - 0.16, v + 0.18, 0.17, (1.0, 0.95, 0.62) if time == "sunset" else (1.0, 0.97, 0.90), pixel)
+        pane = _disc(
+            pane, u - 0.16, v + 0.18, 0.17, (1.0, 0.95, 0.62) if time == "sunset" else (1.0, 0.97, 0.90), pixel
+        )
     hill = [c * (0.5 if time == "night" else 1.0) for c in (0.30, 0.52, 0.26)]
     return mix(pane, hill, ((-0.42 + 0.06 * torch.sin(5 * u) - v) / pixel + 0.5).clamp(0, 1))
 

@@ -76,9 +76,7 @@ def _hang(picture: Tensor, spots: Sequence[Spot], azimuth: Tensor, slope: Tensor
         across = _touched(columns, spot.azimuth, spot.width, margin)
         if down is None or across is None:
             continue
-        a, e, width, height = (
-            numbers(v, moments, device) for v in (spot.azimuth, spot.slope, spot.width, spot.height)
-        )
+        a, e, width, height = (numbers(v, moments, device) for v in (spot.azimuth, spot.slope, spot.width, spot.height))
         if spot.drifts:
             a = a + drift
         r2 = ((azimuth[:, down, across] - a) / width).square() + ((slope[:, down, across] - e) / height).square()
@@ -148,8 +146,16 @@ def _overcast_spots(scenes: Sequence[Scene]) -> list[Spot]:
             centre = [(k - 4 + 0.5 * (row % 2)) * 0.34 + r.uniform(-0.08, 0.08) for r in randoms]
             slope = [up + r.uniform(-0.02, 0.02) for r in randoms]
             size = [r.uniform(0.85, 1.25) * (1.0 if row < 3 else 0.75) for r in randoms]
-            spots.append(_cloud(centre, [e - 0.02 for e in slope], size, flat=(0.24, 0.055), colour=dark, core=0.2, strength=0.85))
-            spots.append(_cloud(centre, [e + 0.015 for e in slope], size, flat=(0.17, 0.034), colour=light, core=0.3, strength=0.85))
+            spots.append(
+                _cloud(
+                    centre, [e - 0.02 for e in slope], size, flat=(0.24, 0.055), colour=dark, core=0.2, strength=0.85
+                )
+            )
+            spots.append(
+                _cloud(
+                    centre, [e + 0.015 for e in slope], size, flat=(0.17, 0.034), colour=light, core=0.3, strength=0.85
+                )
+            )
     return spots
 
 
@@ -158,7 +164,15 @@ def _lit(colour: Colour, factor: float) -> Colour:
     return (r, g, b)
 
 
-def _disc(azimuth: list[float], slope: float, radii: tuple[float, float], *, colour: Colour, core: float, strength: float = 1.0) -> Spot:
+def _disc(
+    azimuth: list[float],
+    slope: float,
+    radii: tuple[float, float],
+    *,
+    colour: Colour,
+    core: float,
+    strength: float = 1.0,
+) -> Spot:
     n = len(azimuth)
     width, height = radii
     return Spot(
@@ -193,7 +207,9 @@ def _night_spots(randoms: Sequence[Random]) -> list[Spot]:
         azimuth = [(k - 21.5) * 0.05 + r.uniform(-0.02, 0.02) for r in randoms]
         slope = [low + 0.26 * r.unit() for r in randoms]
         size = [0.0085 * r.uniform(0.8, 1.5) for r in randoms]
-        return Spot(azimuth=azimuth, slope=slope, width=size, height=size, colour=(1.0, 1.0, 0.86), core=0.0, strength=0.95)
+        return Spot(
+            azimuth=azimuth, slope=slope, width=size, height=size, colour=(1.0, 1.0, 0.86), core=0.0, strength=0.95
+        )
 
     spots = [star(k, 0.03) for k in range(44)]
     moon = _disc([r.uniform(-0.2, 0.2) for r in randoms], 0.14, (0.036, 0.036), colour=(0.98, 0.97, 0.88), core=0.75)

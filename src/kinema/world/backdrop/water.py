@@ -68,7 +68,9 @@ def _beach(points: Points) -> tuple[Tensor, Planes, Tensor | None]:
     water = mix(near, sea.far, smooth((points.depth - 3.0) / 18.0) if afloat else smooth(out / 14.0))
     if afloat:
         # Light that the waves gather on the shallow bottom.
-        net = torch.sin(2.6 * x + 1.3 * torch.sin(1.9 * z + 1.1 * t)) + torch.sin(3.1 * z + 1.2 * torch.sin(2.2 * x - 0.9 * t))
+        net = torch.sin(2.6 * x + 1.3 * torch.sin(1.9 * z + 1.1 * t)) + torch.sin(
+            3.1 * z + 1.2 * torch.sin(2.2 * x - 0.9 * t)
+        )
         water = mix(water, (0.72, 0.98, 0.92), (1 - net.abs() * 2.2).clamp(0, 1) * 0.55 * points.fade(8.0))
     water = mix(water, FOAM, (wave - 0.72).clamp(0, 1) * sea.foam * (0.55 if afloat else 1.0))
     foam = (1 - ((out - 0.12).abs() / 0.30).clamp(0, 1)) * 0.95
@@ -81,10 +83,17 @@ def _coast(points: Points) -> tuple[Tensor, Planes, Tensor | None]:
     afloat = points.scene.is_afloat
     way = -1.0 if afloat else 1.0  # where the waves go
     beat = 2 * math.pi * t / sea.period_s
-    swell = 2 * math.pi / sea.wave_length * -way * z + beat + 0.9 * torch.sin(0.7 * x + phase[2]) + 0.5 * torch.sin(1.9 * x + phase[3])
+    swell = (
+        2 * math.pi / sea.wave_length * -way * z
+        + beat
+        + 0.9 * torch.sin(0.7 * x + phase[2])
+        + 0.5 * torch.sin(1.9 * x + phase[3])
+    )
     wave = torch.sin(swell)
     fade = points.fade(14.0)
-    chop = torch.sin(4.1 * x + 1.4 * torch.sin(3.3 * z + 0.8 * t + phase[0])) * torch.sin(5.3 * z + 1.1 * t + 1.2 * torch.sin(2.3 * x))
+    chop = torch.sin(4.1 * x + 1.4 * torch.sin(3.3 * z + 0.8 * t + phase[0])) * torch.sin(
+        5.3 * z + 1.1 * t + 1.2 * torch.sin(2.3 * x)
+    )
     water = mix(sea.near, sea.far, smooth((points.depth - 3.0) / 20.0))
     tint = [c / li for c, li in zip(points.lights.horizon, points.lights.on_ground, strict=True)]
     water = mix(water, tint, 0.38 * smooth((points.depth - 2.0) / 18.0))
@@ -92,7 +101,11 @@ def _coast(points: Points) -> tuple[Tensor, Planes, Tensor | None]:
     # Crests break behind their front: a bright line, and torn foam that it leaves.
     crest = ((wave - 0.70) * 3.4).clamp(0, 1)
     trail = (torch.sin(swell - 0.9) - 0.25).clamp(0, 1) * ((chop - 0.15) * 4).clamp(0, 1) * 0.55
-    water = mix(water, _bright_foam(points), (torch.maximum(crest * (0.75 + 0.4 * chop).clamp(0, 1), trail) * fade * 0.95).clamp(0, 1))
+    water = mix(
+        water,
+        _bright_foam(points),
+        (torch.maximum(crest * (0.75 + 0.4 * chop).clamp(0, 1), trail) * fade * 0.95).clamp(0, 1),
+    )
     wall, beside = _walls(points)
     away = torch.minimum(wall, beside)
     # Foam at the foot of the cliffs swells as each wave comes in.
@@ -138,7 +151,9 @@ def _lake(points: Points) -> tuple[Tensor, Planes, Tensor | None]:
     lake, light = WATERS["lake"], points.lights
     fade = points.fade(10.0)
     ripple = torch.sin(5.2 * z + 0.9 * torch.sin(1.1 * x + phase[0]) + 2 * math.pi * t / lake.period_s)
-    ripple = ripple + 0.6 * torch.sin(3.1 * x + 4.4 * z + 0.8 * torch.sin(0.9 * z + phase[1]) - 2 * math.pi * t / (1.3 * lake.period_s))
+    ripple = ripple + 0.6 * torch.sin(
+        3.1 * x + 4.4 * z + 0.8 * torch.sin(0.9 * z + phase[1]) - 2 * math.pi * t / (1.3 * lake.period_s)
+    )
     slope = -rise / (rx * rx + rz * rz).sqrt()
     seen = (slope * (1 + 0.35 * ripple * fade)).clamp(min=0)
     # The mirror is divided by the light that is laid over the ground's paints later on.
@@ -167,7 +182,9 @@ def _mirrored(points: Points, water: Planes, seen: Tensor, ripple: Tensor) -> Pl
     top = [w[:, :end] for w in water]
     for number, layer in enumerate(layers):
         height = profile(layer, points.scenes, points.moments, azimuth, number)
-        paint = [0.85 * c / li for c, li in zip(layer_paint(layer, points.lights), points.lights.on_ground, strict=True)]
+        paint = [
+            0.85 * c / li for c, li in zip(layer_paint(layer, points.lights), points.lights.on_ground, strict=True)
+        ]
         top = mix(top, paint, ((height * (1 + 0.12 * ripple[:, :end]) - seen[:, :end]) * 45 + 0.5).clamp(0, 1) * 0.7)
     return [torch.cat([t, w[:, end:]], 1) for t, w in zip(top, water, strict=True)]
 

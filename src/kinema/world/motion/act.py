@@ -77,7 +77,9 @@ def half_picture(scene: Scene, *, towards: float | None = None) -> float:
 
     ``towards`` is the sign of the way that the thing goes, which may be the camera's own way.
     """
-    half = view_span(scene) / 2 * (_ZOOM_SHARE if scene.camera in ("zoom_in", "zoom_out", "push_in", "pull_out") else 1.0)
+    half = (
+        view_span(scene) / 2 * (_ZOOM_SHARE if scene.camera in ("zoom_in", "zoom_out", "push_in", "pull_out") else 1.0)
+    )
     stretch = view_span(scene) / VIEW_SPAN
     move, _, way = scene.camera.partition("_")
     if move in ("pan", "tilt") and way in ("left", "right"):
@@ -123,7 +125,11 @@ def way(act: Act, *, longest: float, shortest: float, reach: float) -> tuple[flo
     low, high = lane(act)
     free = high - low - 2 * reach
     length = min(longest, max(free, shortest if is_alone(act) else 0.0))
-    middle = min(max(act.subject.x, low + reach + length / 2), high - reach - length / 2) if free >= length else (low + high) / 2
+    middle = (
+        min(max(act.subject.x, low + reach + length / 2), high - reach - length / 2)
+        if free >= length
+        else (low + high) / 2
+    )
     return middle - act.sign * length / 2, middle + act.sign * length / 2
 
 

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from kinema.world.motion import air, gestures, ground, pairs, tipping
+from kinema.world.motion import air, cups, gestures, ground, pairs, tipping
 from kinema.world.motion.act import Act, Fields
 from kinema.world.motion.constants import REST_HEIGHT
 from kinema.world.nature import PAIR_ACTIONS
@@ -39,8 +39,8 @@ PAIRS: dict[str, tuple[_Pair, _Pair]] = {
     "collide": (pairs.collide, pairs.collide_target),
     "knock_over": (pairs.knock_over, pairs.knock_over_target),
     "chase": (pairs.chase, pairs.chase_target),
-    "drink": (pairs.drink, pairs.drink_target),
-    "pour": (pairs.pour, pairs.pour_target),
+    "drink": (cups.drink, cups.drink_target),
+    "pour": (cups.pour, cups.pour_target),
 }
 
 

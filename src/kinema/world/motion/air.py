@@ -117,7 +117,9 @@ def _leap(t: Tensor, act: Act, y: Tensor, within: Tensor, flying: Tensor) -> Fie
     period = JUMP_AIR_S + JUMP_REST_S
     forth = torch.cos(2 * math.pi * t / (2 * period))
     roll = 0.6 * act.sign * nose_up
-    x, height = about_centre(act.subject.x - act.sign * LEAP_HALF * forth, _FISH_DEPTH + 1.25 * y, roll, tall(act.subject) / 2)
+    x, height = about_centre(
+        act.subject.x - act.sign * LEAP_HALF * forth, _FISH_DEPTH + 1.25 * y, roll, tall(act.subject) / 2
+    )
     return {
         "x": x,
         "y": height,
@@ -291,8 +293,17 @@ def _lift_off(t: Tensor, act: Act) -> Fields:
     y = rate * climb * climb / 2 + rate * thrust_s * (coast - coast * coast / (2 * coast_s))
     y = y * (1 - smooth((within - down) / (landed - down)))
     shake = 0.03 * torch.sin(2 * math.pi * within / 0.16) * (smooth(within / 0.1) - smooth((within - lift) / 0.3))
-    hover = 0.04 * torch.sin(2 * math.pi * (within - top) / 0.8) * (smooth((within - top) / 0.2) - smooth((within - down) / 0.2))
-    return {"y": y + hover, "roll": shake, "contact": (within <= lift) | (within >= landed), "effort": rocket_thrust(t, act)}
+    hover = (
+        0.04
+        * torch.sin(2 * math.pi * (within - top) / 0.8)
+        * (smooth((within - top) / 0.2) - smooth((within - down) / 0.2))
+    )
+    return {
+        "y": y + hover,
+        "roll": shake,
+        "contact": (within <= lift) | (within >= landed),
+        "effort": rocket_thrust(t, act),
+    }
 
 
 def rocket_thrust(t: Tensor, act: Act) -> Tensor:

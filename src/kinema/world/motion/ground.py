@@ -117,7 +117,9 @@ def go(t: Tensor, act: Act) -> Fields:
     half_turns = lap + turning * turning * (3 - 2 * turning)
     travelled = line.length * (lap + progress)
     rolls = act.kind == "ball"
-    start = facing(act.sign) if math.isfinite(rolling_radius(act.subject)) else act.yaw  # what rolls goes where it points
+    start = (
+        facing(act.sign) if math.isfinite(rolling_radius(act.subject)) else act.yaw
+    )  # what rolls goes where it points
     end = (-math.pi if act.sign > 0 else 3 * math.pi) - start  # the nose passes by the camera when it turns
     gait = 2 * math.pi * travelled / _stride(act)
     effort = _settled(turning)
@@ -179,7 +181,11 @@ def roll(t: Tensor, act: Act) -> Fields:
     x = line.x(lap, _slowing(within, line))
     if act.kind == "cylinder":
         return {"x": x} | rolling_drum(act, x, x - line.start)
-    return {"x": x, "yaw": hold(t, facing(act.sign)), "turned": act.sign * (x - line.start) / rolling_radius(act.subject)}
+    return {
+        "x": x,
+        "yaw": hold(t, facing(act.sign)),
+        "turned": act.sign * (x - line.start) / rolling_radius(act.subject),
+    }
 
 
 def rolling_drum(act: Act, x: Tensor, way: Tensor) -> Fields:

@@ -97,7 +97,10 @@ def layout_homes(
     for k, row in enumerate(rows):
         if k:
             depth -= (
-                sum(max(KINDS[kinds[n]].half_width * SCALE[kinds[n]] * sizes[n] for n in r) for r in rows[k - 1 : k + 1]) + _GAP
+                sum(
+                    max(KINDS[kinds[n]].half_width * SCALE[kinds[n]] * sizes[n] for n in r) for r in rows[k - 1 : k + 1]
+                )
+                + _GAP
             )
         total = sum(2 * needs[n] for n in row) + _GAP * (len(row) - 1)
         place = -total / 2

@@ -10,7 +10,13 @@ from kinema.world.rng import Random
 from kinema.world.scene import Scene
 from kinema.world.solids import BOX, CONE, CYLINDER, Colour, Prop
 
-_HOUSES: tuple[Colour, ...] = ((0.93, 0.62, 0.42), (0.62, 0.76, 0.88), (0.95, 0.84, 0.50), (0.80, 0.56, 0.62), (0.66, 0.80, 0.62))
+_HOUSES: tuple[Colour, ...] = (
+    (0.93, 0.62, 0.42),
+    (0.62, 0.76, 0.88),
+    (0.95, 0.84, 0.50),
+    (0.80, 0.56, 0.62),
+    (0.66, 0.80, 0.62),
+)
 _ROOFS: tuple[Colour, ...] = ((0.62, 0.26, 0.20), (0.36, 0.36, 0.46), (0.52, 0.30, 0.22))
 _PANE: Colour = (0.34, 0.48, 0.62)
 _LIT: Colour = (2.6, 2.1, 1.0)  # brighter than any light makes a paint: it shines by itself
@@ -53,7 +59,9 @@ def room(scene: Scene, random: Random) -> list[Prop]:
     parts = [
         part(_IRON, (x, 0.04, wall + 0.4), (0.22, 0.05, 0.22)),
         part(_IRON, (x, 0.75, wall + 0.4), (0.03, 0.74, 0.03), shape=CYLINDER),
-        part((2.2, 1.7, 0.9) if is_night else (0.95, 0.86, 0.68), (x, 1.52, wall + 0.4), (0.34, 0.26, 0.34), shape=CONE),
+        part(
+            (2.2, 1.7, 0.9) if is_night else (0.95, 0.86, 0.68), (x, 1.52, wall + 0.4), (0.34, 0.26, 0.34), shape=CONE
+        ),
     ]
     side = 1.0 if x > 0 else -1.0
     middle = side * 1.02
@@ -61,9 +69,13 @@ def room(scene: Scene, random: Random) -> list[Prop]:
     at = middle - 0.44
     for k in range(6):
         width, height = random.uniform(0.05, 0.075), random.uniform(0.16, 0.24)
-        parts.append(part(_BOOKS[(k * 3 + 1) % 4], (at + width, 1.465 + height, wall + 0.15), (width, height, 0.12), shape=BOX))
+        parts.append(
+            part(_BOOKS[(k * 3 + 1) % 4], (at + width, 1.465 + height, wall + 0.15), (width, height, 0.12), shape=BOX)
+        )
         at += 2 * width + 0.012
-    parts.append(part((0.80, 0.42, 0.28), (middle + 0.36 * side, 0.22, wall + 0.45), (0.17, 0.22, 0.17), shape=CYLINDER))
+    parts.append(
+        part((0.80, 0.42, 0.28), (middle + 0.36 * side, 0.22, wall + 0.45), (0.17, 0.22, 0.17), shape=CYLINDER)
+    )
     for k in range(3):
         lean = (k - 1) * 0.5
         centre = (middle + 0.36 * side - lean * 0.36, 0.68 - 0.1 * abs(k - 1), wall + 0.45)

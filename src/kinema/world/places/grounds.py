@@ -54,7 +54,9 @@ class Water:
 
 WATERS: dict[str, Water] = {
     "beach": Water(near=(0.05, 0.52, 0.72), far=(0.03, 0.30, 0.62), swell=0.0, foam=1.6, wave_length=3.0, period_s=2.4),
-    "coast": Water(near=(0.06, 0.40, 0.50), far=(0.03, 0.19, 0.38), swell=0.55, foam=2.6, wave_length=2.6, period_s=2.6),
+    "coast": Water(
+        near=(0.06, 0.40, 0.50), far=(0.03, 0.19, 0.38), swell=0.55, foam=2.6, wave_length=2.6, period_s=2.6
+    ),
     "lake": Water(near=(0.10, 0.42, 0.56), far=(0.16, 0.46, 0.66), swell=0.16, foam=0.0, wave_length=0.9, period_s=3.0),
 }
 FOAM: Colour = (0.97, 0.99, 1.00)

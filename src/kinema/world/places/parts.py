@@ -38,7 +38,9 @@ def palm(x: float, z: float, lean: float, size: float = 1.0) -> list[Prop]:
     parts = []
     for k in range(2):
         centre = (x - lean * k * 0.75 * size, (0.35 + 0.62 * k) * size, z)
-        parts.append(part((0.50, 0.34, 0.20), centre, (0.10 * size, 0.42 * size, 0.10 * size), lean=lean * (1 + 0.4 * k)))
+        parts.append(
+            part((0.50, 0.34, 0.20), centre, (0.10 * size, 0.42 * size, 0.10 * size), lean=lean * (1 + 0.4 * k))
+        )
     top = (x - lean * 1.7 * size, 1.42 * size, z)
     for k in range(5):
         angle = (k - 2) * 0.62

@@ -45,7 +45,11 @@ def coast(scene: Scene, random: Random) -> list[Prop]:
         for k, at in ((3, 0.30), (1, 2.3)):
             x = shape.gap_x + side * (shape.gap_half + at * shape.scale)
             size = random.uniform(0.8, 1.1) * shape.scale
-            parts.append(part(_STRATA[k], (x, 0.2, shape.foot_z(x) + 0.05), (0.5 * size, 0.6 * size, 0.4 * size), lean=-side * 0.3))
+            parts.append(
+                part(
+                    _STRATA[k], (x, 0.2, shape.foot_z(x) + 0.05), (0.5 * size, 0.6 * size, 0.4 * size), lean=-side * 0.3
+                )
+            )
     for x, z, r in shape.rocks:
         parts.append(part(_WET_ROCK, (x, 0.10, z), (r, r * 1.25, r), lean=0.2))
     return parts
@@ -71,7 +75,13 @@ def _crag(random: Random, shape: Cliffs, start: float, side: float, k: int) -> l
     paint, shift = _STRATA[(k * 2 + (side > 0)) % 4], random.uniform(-0.12, 0.12) * s
     middle = (foot + top) / 2
     return [
-        part(_STRATA[3], (x, foot * 0.5 - 0.15, z - 0.45 * s), (half * 1.12, foot * 0.5 + 0.2, 0.62 * s), shape=BOX, lean=lean * 1.6),
+        part(
+            _STRATA[3],
+            (x, foot * 0.5 - 0.15, z - 0.45 * s),
+            (half * 1.12, foot * 0.5 + 0.2, 0.62 * s),
+            shape=BOX,
+            lean=lean * 1.6,
+        ),
         part(
             paint,
             (x + shift, middle, z - 0.75 * s),
@@ -81,7 +91,12 @@ def _crag(random: Random, shape: Cliffs, start: float, side: float, k: int) -> l
             pattern=STRIPES,
             accent=_darker(paint),
         ),
-        part(_TURF, (x + shift - lean * (top - middle), top + 0.04, z - 0.78 * s), (half, 0.10 * s, 0.70 * s), lean=lean * 1.5),
+        part(
+            _TURF,
+            (x + shift - lean * (top - middle), top + 0.04, z - 0.78 * s),
+            (half, 0.10 * s, 0.70 * s),
+            lean=lean * 1.5,
+        ),
     ]
 
 
