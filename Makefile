@@ -42,11 +42,11 @@ $(DEV): $(REQUIREMENTS) | $(BIN)/python
 
 demo: $(BASE) ## set up, then turn an English and a Chinese sentence into clips
 	@mkdir -p demo
-	@$(BIN)/kinema generate "a puppy plays in the park" --seed 1 --out demo/puppy-en.mp4 --force
-	@$(BIN)/kinema generate "一只小狗在公园里玩耍" --seed 1 --out demo/puppy-zh.mp4 --force
+	@$(BIN)/kinema generate "a red car drives along the beach at sunset" --seed 1 --out demo/car-en.mp4 --force
+	@$(BIN)/kinema generate "雪地里，一个红色的方块从空中落下" --seed 1 --out demo/cube-zh.mp4 --force
 	@echo
-	@echo "a puppy plays in the park:  $(CURDIR)/demo/puppy-en.mp4"
-	@echo "一只小狗在公园里玩耍:       $(CURDIR)/demo/puppy-zh.mp4"
+	@echo "a red car drives along the beach at sunset:  $(CURDIR)/demo/car-en.mp4"
+	@echo "雪地里，一个红色的方块从空中落下:       $(CURDIR)/demo/cube-zh.mp4"
 
 test: $(DEV) ## set up, then run the tests (minutes, no network, no GPU)
 	@$(BIN)/python -m pytest -q
