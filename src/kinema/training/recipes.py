@@ -11,6 +11,7 @@ from kinema.models.autoencoders.config import MINI_VAE
 from kinema.models.text.byte_encoder import MINI_TEXT
 from kinema.models.transformers.config import MINI
 from kinema.training.budget import Budget, LearningRate
+from kinema.training.conditions import ConditionRecipe
 from kinema.training.export import ExportRecipe
 from kinema.training.latents import LatentRecipe
 from kinema.training.loop import LoopRecipe
@@ -69,6 +70,7 @@ MINI_TRANSFORMER_RECIPE = TransformerRecipe(
     config=MINI,
     text=MINI_TEXT,
     is_text_frozen=True,
+    conditions=ConditionRecipe(known=0.2, uneven=0.05),
     batch_tokens=4_000,
     loop=LoopRecipe(
         budget=Budget(minutes=40),
@@ -123,7 +125,12 @@ MINI_STAGES = (
         validation=SceneRange(split="validation", shape=BASE, count=128),
         transformer=replace(
             MINI_TRANSFORMER_RECIPE,
-            loop=replace(MINI_TRANSFORMER_RECIPE.loop, rate=LearningRate(warmup_steps=200, decay=0.7, shape="cosine")),
+            # at the first stage's rates the larger pictures follow their words less
+            loop=replace(
+                MINI_TRANSFORMER_RECIPE.loop,
+                rate=LearningRate(warmup_steps=60, decay=0.8, shape="cosine"),
+                optim=replace(MINI_TRANSFORMER_RECIPE.loop.optim, lr=4e-4, muon_lr=9e-4),
+            ),
         ),
     ),
 )
