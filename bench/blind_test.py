@@ -1,6 +1,7 @@
 """How often does a reader who doesn't know the prompts pick the right one of four for a clip?
 
-`make`: clips of prompts from the test split, seeds 0 to N-1, none left out; sheets for the reader, a question file without answers, a key.
+`make`: clips of prompts of the test split that use the model's words, seeds 0 to N-1, none left out;
+sheets for the reader, a question file without answers, a key.
 `score`: compares a reader's answers with the key and records the share, with a 95 % Wilson interval.
 
     python bench/blind_test.py make --out DIR
@@ -10,14 +11,19 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
-import math
 import random
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageDraw
 from record import record
+
+if TYPE_CHECKING:
+    from kinema.world.scene import Scene
 
 NUM_CLIPS = 64
 NUM_CHOICES = 4
@@ -27,14 +33,22 @@ FRAME_PX = 120
 LABEL_PX = 40
 
 
-def questions(num_clips: int) -> list[dict]:
+def known_scenes(num: int, vocabulary: Mapping[str, Mapping[str, object]]) -> list[Scene]:
+    """The first ``num`` simple test scenes of which a model with ``vocabulary`` knows every word."""
+    from kinema.world.sampler import attributes, sample
+
+    scenes = (sample(seed, split="test", difficulty="core") for seed in itertools.count())
+    known = (s for s in scenes if all(v in vocabulary.get(n, (v,)) for n, v in attributes(s).items()))
+    return list(itertools.islice(known, num))
+
+
+def questions(num_clips: int, vocabulary: Mapping[str, Mapping[str, object]]) -> list[dict]:
     """The prompts (English on even numbers, Chinese on odd ones) with three prompts of other clips beside each, in random order."""
     from kinema.world.captions import caption
-    from kinema.world.sampler import sample
 
     rng = random.Random(2026)
     languages = ["en" if i % 2 == 0 else "zh" for i in range(num_clips)]
-    scenes = [sample(i, split="test") for i in range(num_clips)]
+    scenes = known_scenes(num_clips, vocabulary)
     out = []
     for i, language in enumerate(languages):
         prompt = caption(scenes[i], language=language, seed=i)
@@ -67,9 +81,10 @@ def sheet(clips: list[np.ndarray], first: int) -> Image.Image:
 def make(out: Path, model: str, num_clips: int) -> None:
     """Writes the sheets, ``questions.json`` (what the reader gets) and ``key.json``."""
     from kinema import Engine, GenerationRequest
+    from kinema.weights.folder import open_model
 
     out.mkdir(parents=True, exist_ok=True)
-    asked = questions(num_clips)
+    asked = questions(num_clips, open_model(model).card.vocabulary)
     engine = Engine(model)
     clips = []
     for q in asked:
@@ -85,18 +100,13 @@ def make(out: Path, model: str, num_clips: int) -> None:
     (out / "key.json").write_text(json.dumps(key, indent=1, ensure_ascii=False))
 
 
-def wilson(right: int, total: int, z: float = 1.96) -> tuple[float, float]:
-    """The 95 % interval of a share. Source: Wilson, 1927."""
-    p, n = right / total, total
-    centre, half = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return (centre - half) / (1 + z * z / n), (centre + half) / (1 + z * z / n)
-
-
 def score(out: Path, answers: Path, reader: str) -> None:
     """Records the share of clips whose prompt the reader found; an unanswered clip counts as wrong."""
     key = {str(q["clip"]): q["answer"] for q in json.loads((out / "key.json").read_text())}
     given = {str(k): v for k, v in json.loads(answers.read_text()).items()}
     right = [clip for clip, answer in key.items() if given.get(clip) == answer]
+    from kinema.evaluation.statistics import wilson
+
     low, high = wilson(len(right), len(key))
     by_language = {
         name: sum(str(c) in right for c in range(start, len(key), 2)) / len(range(start, len(key), 2))

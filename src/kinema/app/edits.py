@@ -11,7 +11,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from kinema.app.scenes import SceneChoice, whole_seed
+from kinema.app.scenes import SceneChoice, seed_of_user
 from kinema.core.errors import InvalidInput, StorageError
 from kinema.core.geometry import VideoShape
 from kinema.world.captions import LANGUAGES, caption
@@ -38,7 +38,7 @@ def write_edit(
     """
     from kinema.world.edits import edit
 
-    folder, seed = Path(out), whole_seed(seed)
+    folder, seed = Path(out), seed_of_user(seed)
     _check_place(folder, overwrite=overwrite)
     change = edit(choice.scene(seed), seed=seed, kind=kind)
     part = folder.with_name(f"{folder.name}.part{os.getpid()}-{secrets.token_hex(4)}")

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsIndex
 
 from kinema.core.errors import InvalidInput, choices
 from kinema.world.nature import ACTIONS, COLOURS, KINDS, PAIR_ACTIONS, PLACES, STYLES, TIMES, WEATHERS, can
-from kinema.world.rng import Random
+from kinema.world.rng import Random, whole_seed
 from kinema.world.sampler import DIFFICULTIES, Difficulty, sample
 from kinema.world.scene import CAMERA_ALIASES, CAMERA_NAMES, Scene, Subject
 
@@ -59,7 +58,7 @@ class SceneChoice:
 
     def scene(self, seed: int) -> Scene:
         """The scene of ``seed`` with the words in it. Raises: InvalidInput for what doesn't go together, and for a bad file."""
-        seed = whole_seed(seed)
+        seed = seed_of_user(seed)
         base = read_scene(self.file) if self.file else sample(seed, split=self.split, difficulty=self.difficulty)
         words = {name: value for name, value in self.words.items() if value is not None}
         return with_words(base, words, seed=seed, level=DIFFICULTIES[self.difficulty]) if words else base
@@ -68,20 +67,15 @@ class SceneChoice:
         """What makes the scene of ``seed`` again, JSON-ready."""
         if self.file:
             return {"file": Path(self.file).name, **({"words": dict(self.words)} if self.words else {})}
-        origin = {"seed": whole_seed(seed), "split": self.split, "difficulty": self.difficulty}
+        origin = {"seed": seed_of_user(seed), "split": self.split, "difficulty": self.difficulty}
         return {**origin, **({"words": dict(self.words)} if self.words else {})}
 
 
-def whole_seed(seed: object) -> int:
-    """``seed`` as an int, of whatever integer type it is. Raises: InvalidInput."""
-    try:
-        if isinstance(seed, bool):
-            raise TypeError
-        number = operator.index(seed)  # type: ignore[arg-type]
-    except TypeError:
-        number = -1
+def seed_of_user(seed: SupportsIndex) -> int:
+    """``seed`` as an int: those of the command line count from 0. Raises: InvalidInput."""
+    number = whole_seed(seed)
     if number < 0:
-        raise InvalidInput("seed", seed, "must be a whole number of at least 0")
+        raise InvalidInput("seed", number, "must be a whole number of at least 0")
     return number
 
 

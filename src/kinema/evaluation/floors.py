@@ -16,6 +16,7 @@ from torch import Tensor
 
 from kinema.core.geometry import VideoShape
 from kinema.evaluation.judges import Judges, SubjectVerdict, Verdict
+from kinema.evaluation.statistics import wilson
 from kinema.training.judge_data import boxes_of, places_of
 from kinema.world.camera import camera_features
 from kinema.world.geometry import geometry
@@ -134,10 +135,3 @@ def match(
             out[n] = found[j]
             used.add(j)
     return out
-
-
-def wilson(right: int, total: int, z: float = 1.96) -> tuple[float, float]:
-    """The 95 % interval of a share. Source: Wilson, 1927."""
-    p = right / total
-    centre, half = p + z * z / (2 * total), z * math.sqrt(p * (1 - p) / total + z * z / (4 * total * total))
-    return (centre - half) / (1 + z * z / total), (centre + half) / (1 + z * z / total)

@@ -114,7 +114,7 @@ class JudgeTask:
                 numbers = range(start, min(start + self.recipe.batch, count))
                 tensors, metadata = self.validation.read(bucket, numbers)
                 truth = truth_of(tensors, metadata, [False] * len(numbers))
-                pictures = _pictures(tensors["frames"])
+                pictures = _pictures(tensors["frames"]).to(self.device)
                 logits, clip = self._look(pictures, truth, self.facts["dtype"])
                 for name, wanted in truth.whole.items():
                     right.setdefault(name, []).append(
@@ -125,7 +125,8 @@ class JudgeTask:
                     right.setdefault("action", []).append(_right(clip.action[:, 0], truth.action[:, 0]))
                 cells = _cells(truth, logits)
                 for name in ("kind", "colour"):
-                    wanted = repeat(getattr(truth, name), "b n -> b k n", k=_keys(truth)).flatten()
+                    wanted = repeat(getattr(truth, name), "b n -> b k n", k=_keys(truth))
+                    wanted = torch.where(cells[3], wanted, _IGNORED).flatten()
                     right.setdefault(name, []).append(_right(_at_cells(getattr(logits, name), cells), wanted))
         shares = {f"{name}_accuracy": float(torch.cat(r).float().mean()) for name, r in right.items()}
         return {"score": sum(shares.values()) / len(shares), **shares}

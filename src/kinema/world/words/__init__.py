@@ -6,6 +6,7 @@ Each value lists its canonical word first in each language. Standard library onl
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from kinema.world.words import cameras, verbs_en, verbs_zh
 from kinema.world.words.grammar import GRAMMAR_WORDS, RELATION_WORDS
@@ -73,12 +74,12 @@ def vocabulary() -> dict[str, dict[str, list[str]]]:
     return out
 
 
-def _unique(words: object) -> list[str]:
-    return list(dict.fromkeys(words))  # type: ignore[call-overload]
+def _unique(words: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(words))
 
 
-def _bare_heads(words: object) -> list[str]:
-    return [w.rstrip("：").removesuffix(" of") for w in words]  # type: ignore[attr-defined]
+def _bare_heads(words: Iterable[str]) -> list[str]:
+    return [w.rstrip("：").removesuffix(" of") for w in words]
 
 
 def _with_plurals(words: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
