@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kinema.core.errors import InvalidInput
 from kinema.core.progress import CancelToken, Observer, ignore_progress
@@ -24,17 +25,54 @@ def train_mini(
     cancel: CancelToken | None = None,
 ) -> tuple[Path, Facts]:
     """The model folder, and what each phase found out. Raises: InvalidInput, StorageError, TrainingError, Cancelled."""
+    _check(device, budget_minutes=budget_minutes, workers=workers)
+    from kinema.training import mini
+
+    facts = mini.train_mini(budget_minutes, Path(out), device=device, workers=workers, observer=observer, cancel=cancel)
+    return Path(out) / "model", facts
+
+
+def train_judges(
+    out: str, *, budget_minutes: float, device: str = "cpu", workers: int = 0, observer: Observer = ignore_progress,
+    cancel: CancelToken | None = None,
+) -> tuple[Path, dict[str, Any]]:  # fmt: skip
+    """The folder of judges trained for ``budget_minutes`` (beside the drawing of their clips), and what is on their card.
+
+    The same call goes on where the last one stopped. Raises: InvalidInput, StorageError, TrainingError, Cancelled.
+    """
+    _check(device, budget_minutes=budget_minutes, workers=workers)
+    from kinema.evaluation.judges import save_judges
+    from kinema.training import judges
+    from kinema.training.budget import Budget
+    from kinema.training.judge_data import JUDGE_SCENES
+
+    folder, recipe = Path(out), judges.JudgeRecipe()
+    train, validation = JUDGE_SCENES.prepare(
+        folder / "cache", workers=workers, device=device, observer=observer, cancel=cancel
+    )
+    recipe = replace(recipe, loop=replace(recipe.loop, budget=Budget(minutes=budget_minutes)))
+    outcome = judges.train_judges(
+        recipe, train, validation=validation, folder=folder / "run", device=device, observer=observer, cancel=cancel
+    )
+    card = {
+        "data": [asdict(scenes) for scenes in JUDGE_SCENES.train], "fingerprint": train.fingerprint, "seed": recipe.loop.seed,
+        "steps": outcome.step, "minutes": round(outcome.elapsed_s / 60, 1), "device": device, "scores": dict(outcome.scores),
+    }  # fmt: skip
+    configs = {judges.FRAME: recipe.frame, judges.CLIP: recipe.clip}
+    save_judges(judges.trained_judges(folder / "run"), folder / "judges", card=card, configs=configs)
+    return folder / "judges", card
+
+
+def _check(device: str, *, budget_minutes: float, workers: int) -> None:
+    """Raises: InvalidInput."""
     if device not in DEVICES:
         raise InvalidInput("device", device, f"must be {' or '.join(DEVICES)}")
     if workers < 0:
         raise InvalidInput("workers", workers, "must be at least 0")
     if not 0 < budget_minutes < float("inf"):
         raise InvalidInput("budget", budget_minutes, "must be a number of minutes above zero")
-    import torch
+    if device == "cuda":
+        import torch
 
-    from kinema.training import mini
-
-    if device == "cuda" and not torch.cuda.is_available():
-        raise InvalidInput("device", device, "there is no CUDA device here; cpu works")
-    facts = mini.train_mini(budget_minutes, Path(out), device=device, workers=workers, observer=observer, cancel=cancel)
-    return Path(out) / "model", facts
+        if not torch.cuda.is_available():
+            raise InvalidInput("device", device, "there is no CUDA device here; cpu works")

@@ -21,10 +21,20 @@ VERBS: dict[str, Callable[..., object]] = {
     "doctor": doctor.doctor,
 }
 GROUPS: dict[str, tuple[str, dict[str, Callable[..., object]]]] = {
-    "train": ("Train models: `kinema train mini` makes the shipped one anew.", {"mini": train.mini}),
+    "train": (
+        "Train models: `kinema train mini` makes the shipped one anew.",
+        {"mini": train.mini, "judges": train.judges},
+    ),
     "world": (
         "The procedural world: scenes with known truth, from a seed.",
-        {"sample": world.sample, "sheet": world.sheet, "truth": world.truth, "edit": world.edit, "bench": world.bench},
+        {
+            "sample": world.sample,
+            "sheet": world.sheet,
+            "truth": world.truth,
+            "edit": world.edit,
+            "judge": world.judge,
+            "bench": world.bench,
+        },
     ),
 }
 

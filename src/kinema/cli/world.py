@@ -179,6 +179,21 @@ def edit(  # noqa: PLR0913
         reporter.result("edit", made.to_dict(), str(made.folder))
 
 
+def judge(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A clip or picture, of any size, length and frame rate.")],
+    scene: Annotated[
+        str | None, typer.Option("--scene", metavar="FILE", help="A scene's JSON (or a truth file) to compare it with.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what a clip shows, from its pixels alone: subjects, what they do, place, time, weather, camera, motion."""
+    from kinema.app.judge import judge_clip
+
+    judged = judge_clip(file, scene=scene)
+    with make_reporter(as_json=as_json) as reporter:
+        reporter.result("verdict", judged.to_dict(), "\n".join(judged.lines()))
+
+
 def bench(
     difficulty: DifficultyOption = "full",
     device: Annotated[str, typer.Option(metavar="NAME", help="cpu, cuda or mps.")] = "cpu",

@@ -7,19 +7,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from kinema.core.errors import InvalidInput
 from kinema.core.geometry import VideoShape
-from kinema.evaluation.judges import Judges, SubjectVerdict, Verdict
+from kinema.evaluation.judges import KEPT, Judges, SubjectVerdict, Verdict
 from kinema.evaluation.statistics import wilson
 from kinema.training.judge_data import boxes_of, places_of
 from kinema.world.camera import camera_features
+from kinema.world.edits import edit
+from kinema.world.events import events
 from kinema.world.geometry import geometry
+from kinema.world.nature import PLACES
 from kinema.world.render import render
 from kinema.world.scene import Scene
 from kinema.world.score import score_of_flow
@@ -27,6 +32,7 @@ from kinema.world.score import score_of_flow
 Frames = UInt8[Tensor, "t h w 3"]
 WORDS = ("place", "time", "weather", "style", "camera")
 _NEAR = 0.25  # of the picture: a verdict further from a subject than this isn't of it
+_SOON_S = 0.25  # an event is found if one of its kind is said to be at most this far from it
 
 
 @dataclass
@@ -75,11 +81,35 @@ def floors(
 ) -> dict[str, Any]:
     """The `Tally.table` of ``scenes`` rendered at ``shape``; ``after`` changes the frames first, as an autoencoder does."""
     tally = Tally()
-    for scene in scenes:
-        frames = render([scene], shape)[0].frames
-        assert frames is not None, "asked for"
-        compare(judges(after(frames) if after else frames, fps=shape.fps), scene, shape, tally)
+    for number, scene in enumerate(scenes):
+        frames = _drawn(scene, shape, after)
+        compare(judges(frames, fps=shape.fps), scene, shape, tally)
+        for name, other in changed(scene, seed=number).items():
+            cut = shape.frames // 2
+            spliced = torch.cat([frames[:cut], _drawn(other, shape, after)[cut:]])
+            verdict = judges(spliced, fps=shape.fps)
+            kept = (
+                verdict.background_kept if name == "background" else min((s.kept for s in verdict.subjects), default=0)
+            )
+            tally.add(f"{name}_changed", kept < KEPT, wanted=True)
     return tally.table()
+
+
+def changed(scene: Scene, *, seed: int) -> dict[str, Scene]:
+    """``scene`` with another subject and with another background: what a clip that cuts to it doesn't keep."""
+    out: dict[str, Scene] = {}
+    with suppress(InvalidInput):  # where nothing else could do what this one does
+        out["identity"] = edit(scene, seed=seed, kind=("recolour", "replace")[seed % 2]).after
+    others = [name for name, place in PLACES.items() if name != scene.place and place == PLACES[scene.place]]
+    if others:
+        out["background"] = replace(scene, place=others[seed % len(others)])
+    return out
+
+
+def _drawn(scene: Scene, shape: VideoShape, after: Callable[[Frames], Frames] | None) -> Frames:
+    frames = render([scene], shape)[0].frames
+    assert frames is not None, "asked for"
+    return after(frames) if after else frames
 
 
 def compare(verdict: Verdict, scene: Scene, shape: VideoShape, tally: Tally) -> None:
@@ -100,6 +130,7 @@ def compare(verdict: Verdict, scene: Scene, shape: VideoShape, tally: Tally) -> 
             tally.add("action", found and found.action, subject.action)
         if found is None:
             continue
+        tally.add("identity_kept", found.kept >= KEPT, wanted=True)
         if len(found.places) == shape.frames - 1:
             off = (found.places - places[number, 1:]).square().sum(-1).sqrt()
             tally.measure("position_heights", float(off.mean()))
@@ -107,6 +138,8 @@ def compare(verdict: Verdict, scene: Scene, shape: VideoShape, tally: Tally) -> 
             tally.measure(
                 "velocity_heights_a_second", float((torch.tensor(found.velocity) - speed).square().sum().sqrt())
             )
+    tally.add("background_kept", verdict.background_kept >= KEPT, wanted=True)
+    _compare_events(verdict, scene, shape, tally)
     truth = camera_features(scene, range(shape.frames), fps=shape.fps)
     if len(verdict.camera_path) == len(truth):
         off = (verdict.camera_path - truth).abs()
@@ -114,6 +147,34 @@ def compare(verdict: Verdict, scene: Scene, shape: VideoShape, tally: Tally) -> 
         tally.measure("camera_distances", float(off[:, 3:6].square().sum(-1).sqrt().mean()))
         tally.measure("camera_log_zoom", float(off[:, 6].mean()))
     tally.measure("motion_score", abs(verdict.motion_score - score_of_flow(exact.flow, fps=shape.fps)))
+
+
+def _compare_events(verdict: Verdict, scene: Scene, shape: VideoShape, tally: Tally) -> None:
+    """What happens to subjects: whether it is found near its time, and of pairs whether causes come before effects."""
+    seconds = (shape.frames - 1) / shape.fps
+    true = [(e.kind, e.time_s) for e in events(scene, seconds) if e.subject is not None]
+    said = [(kind, time_s) for kind, time_s, _ in verdict.events]
+    for kind, time_s in true:
+        off = min((abs(t - time_s) for k, t in said if k == kind), default=math.inf)
+        tally.add("event", kind if off <= _SOON_S else None, kind)
+        if off <= _SOON_S:
+            tally.measure("event_seconds", off)
+    for kind, time_s in said:
+        tally.add("event_said", any(k == kind and abs(t - time_s) <= _SOON_S for k, t in true), wanted=True)
+    if any(s.target is not None for s in scene.subjects):
+        wanted, found = first_times(true), first_times(said)
+        pairs = [(a, b) for a in wanted for b in wanted if wanted[b] - wanted[a] > 2 / shape.fps]
+        if pairs:
+            is_right = all(a in found and b in found and found[a] < found[b] for a, b in pairs)
+            tally.add("order", is_right, wanted=True)
+
+
+def first_times(happenings: Sequence[tuple[str, float]]) -> dict[str, float]:
+    """When each kind of event happens first, in seconds."""
+    out: dict[str, float] = {}
+    for kind, time_s in happenings:
+        out[kind] = min(time_s, out.get(kind, math.inf))
+    return out
 
 
 def match(

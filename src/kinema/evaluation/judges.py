@@ -23,17 +23,19 @@ from torch import Tensor
 
 from kinema.core.errors import InvalidInput, WeightsError, storage_errors
 from kinema.data.load.shards import write_atomically
-from kinema.evaluation.tracks import Track, detections, tracks
+from kinema.evaluation.tracks import Track, agreement, detections, tracks
 from kinema.models.judges.clip import ClipJudge, ClipJudgeConfig
-from kinema.models.judges.frame import MULTIPLE, FrameJudge, FrameJudgeConfig
+from kinema.models.judges.frame import MULTIPLE, FrameJudge, FrameJudgeConfig, FrameLogits
 from kinema.training.judges import CAMERA_NAMES as CAMERAS
-from kinema.training.judges import CLIP, FRAME, KIND_NAMES, PATH_SCALE, WHOLE
+from kinema.training.judges import CLIP, FPS, FRAME, KIND_NAMES, PATH_SCALE, WHOLE
 from kinema.weights.build import read_config
+from kinema.world.events import EVENTS
 from kinema.world.nature import ACTIONS, COLOURS
 
 SIDE_PX = 96  # the shorter side that the networks look at
-FPS = 8.0
 WINDOW = 17  # frames that the clip judge has learned from
+KEPT = 0.5  # a subject or background that stays the same at least this much is kept
+_HAPPENS = 0.5  # the probability from which on something is said to happen
 _CONFIG, _WEIGHTS = "judges.json", "judges.safetensors"
 SHIPPED = Path(__file__).parent / "trained"
 
@@ -43,7 +45,8 @@ class SubjectVerdict:
     """One subject: words, how sure of them (0 to 1), and where it is.
 
     ``boxes`` are centre x, y, width and height as shares of the picture in each looked-at frame; ``places`` its foot in subject
-    heights from the second of them on; ``velocity`` the mean change of place a second.
+    heights from the second of them on; ``velocity`` the mean change of place a second; ``events`` what happens to it and when in
+    seconds, in order. ``kept`` is how much it stays one kind and colour, from 0 to 1.
     """
 
     kind: str
@@ -53,13 +56,16 @@ class SubjectVerdict:
     boxes: Float[Tensor, "t 4"]
     places: Float[Tensor, "u 3"]
     velocity: tuple[float, float, float]
+    events: tuple[tuple[str, float], ...]
+    kept: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
     """What a clip shows. ``camera_path`` is that of `kinema.world.camera.camera_features`, a row a looked-at frame.
 
-    ``times_s`` are the moments of the looked-at frames. Subjects come with the surest first.
+    ``times_s`` are the moments of the looked-at frames. Subjects come with the surest first. ``background_kept`` is how much place,
+    time, weather and style stay the same, from 0 to 1.
     """
 
     subjects: tuple[SubjectVerdict, ...]
@@ -70,6 +76,7 @@ class Verdict:
     camera: str
     camera_path: Float[Tensor, "t 7"]
     motion_score: int
+    background_kept: float
     times_s: tuple[float, ...]
     sureness: Mapping[str, float]
 
@@ -77,6 +84,12 @@ class Verdict:
     def count(self) -> int:
         """How many subjects are seen."""
         return len(self.subjects)
+
+    @property
+    def events(self) -> tuple[tuple[str, float, int], ...]:
+        """(what, seconds, number of the subject) of all that happens, in order."""
+        every = [(what, time_s, n) for n, s in enumerate(self.subjects) for what, time_s in s.events]
+        return tuple(sorted(every, key=lambda e: e[1]))
 
     def to_dict(self) -> dict[str, Any]:
         """All of it, ready for JSON."""
@@ -88,6 +101,18 @@ class Verdict:
 
         subjects = [{k: plain(v) for k, v in vars(s).items()} for s in self.subjects]
         return {k: plain(v) for k, v in vars(self).items()} | {"subjects": subjects, "count": self.count}
+
+
+@dataclass(kw_only=True)
+class _Signs:
+    """What the clip judge says of all windows, one after another; a row of each list a window."""
+
+    camera: list[Tensor]  # k
+    motion: list[Tensor]  # a share
+    path: list[Tensor]  # u 7
+    action: list[Tensor]  # n a
+    places: list[Tensor]  # n u 3
+    events: list[Tensor]  # n u e
 
 
 class Judges:
@@ -103,48 +128,40 @@ class Judges:
         pictures = prepared(frames[numbers])
         logits = self.frame(pictures)
         seen = tracks(detections(logits))
-        words, sure = _whole_words(logits)
-        if len(pictures) == 1:
-            pictures = pictures.expand(2, -1, -1, -1)  # a picture is a clip in which nothing moves
-        camera, motion, path, actions, places = self._over_time(pictures, logits.features, seen)
-        words["camera"], sure["camera"] = _word(camera, CAMERAS)
+        words, sure, kept = _whole_words(logits)
+        signs = self._over_time(pictures, logits.features, seen)
+        words["camera"], sure["camera"] = _word(torch.stack(signs.camera).mean(0), CAMERAS)
         return Verdict(
-            subjects=tuple(_subject(t, a, p) for t, a, p in zip(seen, actions, places, strict=True)),
-            camera_path=path[: len(numbers)],
-            motion_score=max(1, min(255, round(255 * motion))),
+            subjects=tuple(_subject(track, signs, n) for n, track in enumerate(seen)),
+            camera_path=torch.cat([torch.zeros(1, 7), torch.cat(signs.path).cumsum(0)])[: len(numbers)],
+            motion_score=max(1, min(255, round(255 * float(torch.stack(signs.motion).mean())))),
+            background_kept=kept,
             times_s=tuple(n / fps for n in numbers),
             sureness=sure,
             **words,
         )
 
-    def _over_time(
-        self, pictures: Tensor, features: Tensor, seen: Sequence[Track]
-    ) -> tuple[Tensor, float, Tensor, list[Tensor], list[Tensor]]:
-        """(camera's probabilities, motion, path, action's probabilities and places of each track), averaged over windows."""
+    def _over_time(self, pictures: Tensor, features: Tensor, seen: Sequence[Track]) -> _Signs:
+        """What happens, read in windows of `WINDOW` frames that share one frame with the next."""
+        if len(pictures) == 1:  # a picture is a clip in which nothing moves
+            pictures, features = pictures.expand(2, -1, -1, -1), features.expand(2, -1, -1, -1)
         count = len(pictures)
-        cameras, motions, steps = [], [], torch.zeros(count - 1, 7)
-        actions: list[list[Tensor]] = [[] for _ in seen]
-        places: list[list[Tensor]] = [[] for _ in seen]
-        features = features.expand(count, -1, -1, -1) if len(features) == 1 else features
-        for start in range(0, max(1, count - 1), WINDOW - 1):
+        signs = _Signs(camera=[], motion=[], path=[], action=[], places=[], events=[])
+        boxes = torch.stack([_stretched(t.boxes, count) for t in seen])[None] if seen else None
+        for start in range(0, count - 1, WINDOW - 1):
             part = slice(start, min(count, start + WINDOW))
-            if part.stop - part.start < 2:
-                continue
             motion = self.clip.motion(pictures[None, part])
-            signs = self.clip.of_camera(motion)
-            cameras.append(signs.camera[0].softmax(-1))
-            motions.append(float(signs.motion[0]))
-            steps[part.start : part.stop - 1] = signs.path[0] / PATH_SCALE
-            if seen:
-                boxes = torch.stack([_stretched(t.boxes, count)[part] for t in seen])[None]
+            camera = self.clip.of_camera(motion)
+            signs.camera.append(camera.camera[0].softmax(-1))
+            signs.motion.append(camera.motion[0])
+            signs.path.append(camera.path[0] / PATH_SCALE)
+            if boxes is not None:
                 kinds = torch.stack([t.kind for t in seen])[None]
-                acts, where = self.clip.of_tracks(motion, features[None, part], boxes, kinds, signs.sequence)
-                for i in range(len(seen)):
-                    actions[i].append(acts[0, i].softmax(-1))
-                    places[i].append(where[0, i])
-        path = torch.cat([torch.zeros(1, 7), steps.cumsum(0)])
-        camera, mean = torch.stack(cameras).mean(0), sum(motions) / len(motions)
-        return camera, mean, path, [torch.stack(a).mean(0) for a in actions], [torch.cat(p) for p in places]
+                found = self.clip.of_tracks(motion, features[None, part], boxes[:, :, part], kinds, camera.sequence)
+                signs.action.append(found.action[0].softmax(-1))
+                signs.places.append(found.places[0])
+                signs.events.append(found.events[0].sigmoid())
+        return signs
 
 
 @cache
@@ -196,11 +213,14 @@ def prepared(frames: UInt8[Tensor, "t h w 3"]) -> Float[Tensor, "t 3 y x"]:
     return F.interpolate(pictures, size=size, mode="bilinear", antialias=True, align_corners=False)
 
 
-def _whole_words(logits: Any) -> tuple[dict[str, str], dict[str, float]]:
-    words, sure = {}, {}
+def _whole_words(logits: FrameLogits) -> tuple[dict[str, str], dict[str, float], float]:
+    """What all frames together say of the whole picture, how surely, and how much it stays the same."""
+    words, sure, kept = {}, {}, []
     for name, options in WHOLE.items():
-        words[name], sure[name] = _word(getattr(logits, name).softmax(-1).mean(0), options)
-    return words, sure
+        each = getattr(logits, name).softmax(-1)
+        words[name], sure[name] = _word(each.mean(0), options)
+        kept.append(agreement(each))
+    return words, sure, round(min(kept), 4)
 
 
 def _word(probabilities: Tensor, options: Sequence[str]) -> tuple[str, float]:
@@ -208,15 +228,26 @@ def _word(probabilities: Tensor, options: Sequence[str]) -> tuple[str, float]:
     return options[best], round(float(probabilities[best]), 4)
 
 
-def _subject(track: Track, action: Tensor, places: Tensor) -> SubjectVerdict:
+def _subject(track: Track, signs: _Signs, number: int) -> SubjectVerdict:
+    action = torch.stack([window[number] for window in signs.action]).mean(0)
+    places = torch.cat([window[number] for window in signs.places])
+    happening = torch.cat([window[number] for window in signs.events])
     kind, colour, act = _word(track.kind, KIND_NAMES), _word(track.colour, COLOURS), _word(action, ACTIONS)
     seconds = max(1, len(places) - 1) / FPS
-    moved = ((places[-1] - places[0]) / seconds).tolist() if len(places) > 1 else [0.0, 0.0, 0.0]
+    moved = ((places[-1] - places[0]) / seconds).tolist()
     return SubjectVerdict(
         kind=kind[0], colour=colour[0], action=act[0],
         sureness={"kind": kind[1], "colour": colour[1], "action": act[1], "there": round(track.heat, 4)},
-        boxes=track.boxes, places=places, velocity=(moved[0], moved[1], moved[2]),
+        boxes=track.boxes, places=places, velocity=(moved[0], moved[1], moved[2]), events=_peaks(happening),
+        kept=round(track.kept, 4),
     )  # fmt: skip
+
+
+def _peaks(happening: Float[Tensor, "u e"]) -> tuple[tuple[str, float], ...]:
+    """What happens and when: probabilities of at least `_HAPPENS` that no neighbour in time exceeds."""
+    highest = F.max_pool1d(happening.T[None], 3, stride=1, padding=1)[0].T
+    rows = ((happening >= _HAPPENS) & (happening == highest)).nonzero().tolist()
+    return tuple((EVENTS[e], round((u + 0.5) / FPS, 4)) for u, e in rows)
 
 
 def _stretched(boxes: Tensor, count: int) -> Tensor:

@@ -30,12 +30,16 @@ class Detection:
 
 @dataclass(frozen=True, kw_only=True)
 class Track:
-    """A subject over all frames: ``boxes`` are filled in between where it wasn't seen; words' probabilities are means."""
+    """A subject over all frames: ``boxes`` are filled in between where it wasn't seen; words' probabilities are means.
+
+    ``kept`` says how much it looks like one and the same kind and colour all the time (0 to 1).
+    """
 
     heat: float
     boxes: Float[Tensor, "t 4"]
     kind: Float[Tensor, " k"]
     colour: Float[Tensor, " c"]
+    kept: float
 
 
 @dataclass
@@ -104,11 +108,17 @@ def _closed(track: _Open, count: int) -> Track:
         a, b = (before or after)[-1 if before else 0], (after or before)[0 if after else -1]
         share = 0.0 if a == b else (t - a) / (b - a)
         boxes[t] = track.seen[a].box * (1 - share) + track.seen[b].box * share
-    weights = torch.tensor([track.seen[t].heat for t in times])
-    weights = weights / weights.sum()
+    heats = torch.tensor([track.seen[t].heat for t in times])
+    kinds, colours = (torch.stack([getattr(track.seen[t], name) for t in times]) for name in ("kind", "colour"))
+    shares = (heats / heats.sum())[:, None]
     return Track(
-        heat=float(torch.tensor([track.seen[t].heat for t in times]).sum()) / count,
-        boxes=boxes,
-        kind=torch.stack([track.seen[t].kind for t in times]).mul(weights[:, None]).sum(0),
-        colour=torch.stack([track.seen[t].colour for t in times]).mul(weights[:, None]).sum(0),
-    )
+        heat=float(heats.sum()) / count, boxes=boxes, kind=(shares * kinds).sum(0), colour=(shares * colours).sum(0),
+        kept=min(agreement(kinds), agreement(colours)),
+    )  # fmt: skip
+
+
+def agreement(probabilities: Float[Tensor, "t k"]) -> float:
+    """How alike what is said early, in the middle and late is: the least overlap (Bhattacharyya's) of any two thirds' means."""
+    parts = [part.mean(0) for part in probabilities.tensor_split(min(3, len(probabilities)))]
+    pairs = [(a, b) for i, a in enumerate(parts) for b in parts[i + 1 :]]
+    return min((float((a * b).sqrt().sum()) for a, b in pairs), default=1.0)

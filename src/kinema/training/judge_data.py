@@ -12,7 +12,7 @@ from torch import Tensor
 
 from kinema.core.geometry import VideoShape
 from kinema.core.progress import CancelToken, Observer, ignore_progress
-from kinema.data.load.shards import Field, ShardSet, ShardWriter
+from kinema.data.load.shards import Field, ShardSet, ShardWriter, join
 from kinema.training.prepare import SceneRange, draw, fingerprint, run_jobs, world_hash
 from kinema.world.camera import CAMERA_FEATURES, camera_features, frame_times
 from kinema.world.geometry import geometry, mask_boxes
@@ -28,6 +28,39 @@ FIELDS = {
     "motion": Field(dtype="float32", shape=()),
 }
 _COARSE = 2  # boxes are taken from masks of a fraction of the size: half a pixel is near enough
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgeScenes:
+    """What the judges learn from, and what they are validated on; clips and pictures of one size."""
+
+    train: tuple[SceneRange, ...]
+    validation: tuple[SceneRange, ...]
+
+    def prepare(self, cache: Path, **how: Any) -> tuple[ShardSet, ShardSet]:
+        """The (train, validation) sets in ``cache``; ``how`` goes to `prepare_judged`. Raises: Cancelled."""
+        train, validation = (
+            join([prepare_judged(cache, scenes, **how) for scenes in ranges])
+            for ranges in (self.train, self.validation)
+        )
+        return train, validation
+
+
+_CLIP = VideoShape(frames=17, height_px=96, width_px=96, fps=8)
+_PICTURE = VideoShape(frames=1, height_px=96, width_px=96, fps=8)
+# pictures cost less than clips and show more scenes
+JUDGE_SCENES = JudgeScenes(
+    train=(
+        SceneRange(split="train", shape=_CLIP, count=4096, difficulty="single"),
+        SceneRange(split="train", shape=_CLIP, count=5120, difficulty="full", first_seed=200_000),
+        SceneRange(split="train", shape=_PICTURE, count=4096, difficulty="single", first_seed=150_000, per_shard=256),
+        SceneRange(split="train", shape=_PICTURE, count=8192, difficulty="full", first_seed=100_000, per_shard=256),
+    ),
+    validation=(
+        SceneRange(split="validation", shape=_CLIP, count=160, difficulty="single", per_shard=16),
+        SceneRange(split="validation", shape=_CLIP, count=160, difficulty="full", per_shard=16),
+    ),
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,16 +20,20 @@ from kinema.core.progress import CancelToken, Observer, ignore_progress
 from kinema.data.load.loader import Batch, Loader
 from kinema.data.load.seeds import generator
 from kinema.data.load.shards import ShardSet
-from kinema.models.judges.clip import CameraSigns, ClipJudge, ClipJudgeConfig
+from kinema.models.judges.clip import CameraSigns, ClipJudge, ClipJudgeConfig, TrackSigns
 from kinema.models.judges.frame import FrameJudge, FrameJudgeConfig, FrameLogits
+from kinema.training.budget import Budget, LearningRate
 from kinema.training.loop import Loop, LoopRecipe, Outcome, averaged, facts_of_latest
+from kinema.training.optim import OptimRecipe
 from kinema.training.speed import Dtype, autocast, measured_facts
 from kinema.world.camera import CAMERAS
+from kinema.world.events import EVENTS, events
 from kinema.world.nature import ACTIONS, COLOURS, KINDS, PLACES, STYLES, TIMES, WEATHERS
 from kinema.world.scene import Scene
 
 FRAME, CLIP = "frame", "clip"
-KEY_STEP = 4  # every so many frames one is looked at for what it shows
+KEY_STEP = 4  # every so many frames the frame judge learns from one
+FPS = 8.0  # of the clips that the clip judge learns from
 KIND_NAMES, CAMERA_NAMES = tuple(KINDS), tuple(CAMERAS)
 WHOLE = {"place": tuple(PLACES), "time": TIMES, "weather": WEATHERS, "style": STYLES}
 
@@ -38,26 +42,37 @@ FRAME_CONFIG = FrameJudgeConfig(
     num_weathers=len(WEATHERS), num_styles=len(STYLES),
 )  # fmt: skip
 CLIP_CONFIG = ClipJudgeConfig(
-    num_cameras=len(CAMERA_NAMES), num_actions=len(ACTIONS), frame_features=FRAME_CONFIG.features, num_kinds=len(KINDS)
-)
+    num_cameras=len(CAMERA_NAMES), num_actions=len(ACTIONS), num_events=len(EVENTS), frame_features=FRAME_CONFIG.features,
+    num_kinds=len(KINDS),
+)  # fmt: skip
 _IGNORED = -100
 # x and the turns about y and z change their sign in a mirror
 _MIRROR = torch.tensor([-1.0, 1.0, -1.0, -1.0, 1.0, 1.0, 1.0])
 PATH_SCALE = 8.0  # of the path's steps, which are small numbers
+_NEAR = 0.1  # errors below it count by their square, those above in proportion
+
+JUDGE_LOOP = LoopRecipe(
+    budget=Budget(minutes=60),
+    rate=LearningRate(warmup_steps=100, decay=0.4),
+    optim=OptimRecipe(kind="adamw", lr=1.5e-3, betas=(0.9, 0.98), weight_decay=0.02),
+    ema_decay=0.998,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class JudgeRecipe:
     """Everything that decides what the judges become, but for their data."""
 
-    loop: LoopRecipe
+    loop: LoopRecipe = JUDGE_LOOP
     frame: FrameJudgeConfig = FRAME_CONFIG
     clip: ClipJudgeConfig = CLIP_CONFIG
     batch: int = 16
     pictures: int = 64
     blurred: float = 0.3
     dtype: Dtype | Literal["auto"] = "auto"
-    weights: Mapping[str, float] = field(default_factory=lambda: {"box": 0.3, "path": 4.0, "motion": 4.0})
+    weights: Mapping[str, float] = field(
+        default_factory=lambda: {"box": 0.3, "path": 4.0, "motion": 4.0, "position": 2.0}
+    )
     validation_clips: int = 256
 
 
@@ -72,15 +87,15 @@ class _Truth:
     whole: Mapping[str, Tensor]  # b each
     boxes: Tensor  # b n t 4
     places: Tensor  # b n t 3
+    events: Tensor  # b n u e
     path: Tensor  # b u 7
     motion: Tensor  # b
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Clip:
-    signs: CameraSigns
-    action: Tensor  # b n a
-    places: Tensor  # b n u 3
+    camera: CameraSigns
+    tracks: TrackSigns
 
 
 class JudgeTask:
@@ -121,8 +136,8 @@ class JudgeTask:
                         _right(getattr(logits, name), repeat(wanted, "b -> (b k)", k=_keys(truth)))
                     )
                 if clip is not None:
-                    right.setdefault("camera", []).append(_right(clip.signs.camera, truth.camera))
-                    right.setdefault("action", []).append(_right(clip.action[:, 0], truth.action[:, 0]))
+                    right.setdefault("camera", []).append(_right(clip.camera.camera, truth.camera))
+                    right.setdefault("action", []).append(_right(clip.tracks.action[:, 0], truth.action[:, 0]))
                 cells = _cells(truth, logits)
                 for name in ("kind", "colour"):
                     wanted = repeat(getattr(truth, name), "b n -> b k n", k=_keys(truth))
@@ -138,20 +153,27 @@ class JudgeTask:
     def _look(self, pictures: Tensor, truth: _Truth, dtype: Dtype) -> tuple[FrameLogits, _Clip | None]:
         """What key frames show, and what the clip does; None for pictures of one frame."""
         with autocast(self.device, dtype):
-            flat = rearrange(pictures[:, ::KEY_STEP], "b k c h w -> (b k) c h w").contiguous(
-                memory_format=torch.channels_last
-            )
-            logits = self.frame(flat)
+            logits = self.frame(_flat(pictures[:, ::KEY_STEP]))
             if pictures.shape[1] == 1:
                 return logits, None
+            features = self._features(pictures, logits)
             motion = self.clip.motion(pictures)
-            signs = self.clip.of_camera(motion)
-            features = rearrange(logits.features.detach(), "(b k) d y x -> b k d y x", b=len(pictures))
-            nearest = [min(round(t / KEY_STEP), features.shape[1] - 1) for t in range(pictures.shape[1])]
+            camera = self.clip.of_camera(motion)
             kinds = F.one_hot(truth.kind.clamp(min=0), len(KIND_NAMES)) * (truth.kind >= 0)[..., None]
             boxes, kinds = truth.boxes.to(self.device), kinds.to(self.device, features.dtype)
-            action, places = self.clip.of_tracks(motion, features[:, nearest], boxes, kinds, signs.sequence)
-        return logits, _Clip(signs=signs, action=action.float(), places=places.float())
+            tracks = self.clip.of_tracks(motion, features, boxes, kinds, camera.sequence)
+        return logits, _Clip(camera=camera, tracks=tracks)
+
+    def _features(self, pictures: Tensor, logits: FrameLogits) -> Tensor:
+        """The frame judge's features of every frame (b t d y x), which learn nothing from what is done with them."""
+        known = rearrange(logits.features.detach(), "(b k) d y x -> b k d y x", b=len(pictures))
+        between = [t for t in range(pictures.shape[1]) if t % KEY_STEP]
+        features = known.new_empty(*pictures.shape[:2], *known.shape[2:])
+        features[:, ::KEY_STEP] = known
+        with torch.no_grad():
+            others = self.frame(_flat(pictures[:, between])).features
+        features[:, between] = rearrange(others, "(b k) d y x -> b k d y x", b=len(pictures))
+        return features
 
     def _loss(self, batch: Batch, dtype: Dtype) -> tuple[Tensor, Mapping[str, Tensor]]:
         rngs = [generator(seed) for seed in batch.seeds]
@@ -194,14 +216,18 @@ class JudgeTask:
     def _clip_losses(self, clip: _Clip, truth: _Truth) -> dict[str, Tensor]:
         wanted = truth.action.flatten().to(self.device)
         there = (truth.kind >= 0).to(self.device)
-        off = F.smooth_l1_loss(clip.places, truth.places[:, :, 1:].to(self.device), reduction="none").mean((-1, -2))
+        places, happening = clip.tracks.places.float(), clip.tracks.events.float()
+        wanted_places = truth.places[:, :, 1:].to(self.device)
+        off = F.smooth_l1_loss(places, wanted_places, reduction="none", beta=_NEAR).mean((-1, -2))
+        miss = F.binary_cross_entropy_with_logits(happening, truth.events.to(self.device), reduction="none")
         path = truth.path.to(self.device) * PATH_SCALE
         return {
-            "camera": F.cross_entropy(clip.signs.camera.float(), truth.camera.to(self.device)),
-            "action": F.cross_entropy(clip.action.flatten(0, 1), wanted, ignore_index=_IGNORED),
-            "path": F.smooth_l1_loss(clip.signs.path.float(), path),
-            "motion": F.smooth_l1_loss(clip.signs.motion.float(), truth.motion.to(self.device) / 255),
+            "camera": F.cross_entropy(clip.camera.camera.float(), truth.camera.to(self.device)),
+            "action": F.cross_entropy(clip.tracks.action.float().flatten(0, 1), wanted, ignore_index=_IGNORED),
+            "path": F.smooth_l1_loss(clip.camera.path.float(), path, beta=_NEAR),
+            "motion": F.smooth_l1_loss(clip.camera.motion.float(), truth.motion.to(self.device) / 255, beta=_NEAR),
             "position": (off * there).sum() / there.sum(),
+            "event": (miss.sum(-1).mean(-1) * there).sum() / there.sum(),
         }
 
     def _worn(self, clip: Tensor, rng: torch.Generator) -> Tensor:
@@ -243,6 +269,7 @@ def truth_of(tensors: Mapping[str, Tensor], metadata: Sequence[Mapping[str, Any]
                 rows["action"][i, n] = ACTIONS.index(subject.action)
     return _Truth(
         **rows,
+        events=torch.stack([_events(s, count, boxes.shape[2] - 1) for s in scenes]),
         camera=torch.tensor([CAMERA_NAMES.index(s.camera) for s in scenes]),
         whole={name: torch.tensor([words.index(getattr(s, name)) for s in scenes]) for name, words in WHOLE.items()},
         boxes=boxes,
@@ -272,6 +299,20 @@ def train_judges(
 def trained_judges(folder: Path) -> dict[str, dict[str, Tensor]]:
     """The averaged weights of both judges in the newest checkpoint of ``folder``. Raises: TrainingError if there is none."""
     return {name: averaged(folder, name) for name in (FRAME, CLIP)}
+
+
+def _events(scene: Scene, count: int, steps: int) -> Tensor:
+    """1 for what happens to each of ``count`` subjects between which frames (n u e); what happens to the place is left out."""
+    happens = torch.zeros(count, steps, len(EVENTS))
+    for event in events(scene, steps / FPS):
+        if event.subject is not None:
+            happens[event.subject, int(event.time_s * FPS), EVENTS.index(event.kind)] = 1
+    return happens
+
+
+def _flat(pictures: Tensor) -> Tensor:
+    """All pictures of all clips (b k c h w) in the memory layout in which convolutions are fast."""
+    return rearrange(pictures, "b k c h w -> (b k) c h w").contiguous(memory_format=torch.channels_last)
 
 
 def _pictures(frames: Tensor) -> Tensor:

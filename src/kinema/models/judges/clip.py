@@ -22,11 +22,24 @@ class ClipJudgeConfig:
 
     num_cameras: int
     num_actions: int
+    num_events: int
     frame_features: int
     num_kinds: int
     pair_widths: tuple[int, int, int] = (48, 96, 128)
     width: int = 160
     depth: int = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrackSigns:
+    """Of each track: logits of its action, its place from the second frame on, and logits of what happens in each step.
+
+    Places are x, y, z of its foot in subject heights.
+    """
+
+    action: Float[Tensor, "b n a"]
+    places: Float[Tensor, "b n u 3"]
+    events: Float[Tensor, "b n u e"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,9 +73,9 @@ class ClipJudge(nn.Module):
         super().__init__()
         self.config = config
         first, second, third = config.pair_widths
+        self.each = nn.Conv2d(12, 2 * first, 5, stride=2, padding=2)
         self.pair = nn.Sequential(
-            nn.Conv2d(24, first, 5, stride=2, padding=2), nn.SiLU(),
-            nn.Conv2d(first, first, 3, padding=1), nn.SiLU(),
+            nn.SiLU(), nn.Conv2d(first, first, 3, padding=1), nn.SiLU(),
             nn.Conv2d(first, second, 3, stride=2, padding=1), nn.SiLU(),
             nn.Conv2d(second, second, 3, padding=1), nn.SiLU(),
         )  # fmt: skip
@@ -77,6 +90,7 @@ class ClipJudge(nn.Module):
         self.track = nn.Sequential(*[_TimeBlock(config.width, 2 ** (i % 3)) for i in range(config.depth)])
         self.action = nn.Linear(2 * config.width, config.num_actions)
         self.position = nn.Linear(config.width, 3)
+        self.event = nn.Linear(config.width, config.num_events)
 
     def init_weights(self, generator: torch.Generator) -> None:
         """Fresh weights; blocks begin as identities and heads undecided."""
@@ -91,15 +105,18 @@ class ClipJudge(nn.Module):
         for module in self.modules():
             if isinstance(module, _TimeBlock):
                 nn.init.zeros_(module.second.weight)
-        for head in (self.camera_path, self.camera_class, self.motion_score, self.action, self.position):
+        for head in (self.camera_path, self.camera_class, self.motion_score, self.action, self.position, self.event):
             nn.init.zeros_(head.weight)
+        nn.init.constant_(self.event.bias, -3.0)
 
     def motion(self, clip: Float[Tensor, "b t 3 h w"]) -> Float[Tensor, "b u d y x"]:
         """Features of each pair of neighbouring frames (u = t - 1), in cells of 8 pixels."""
         folded = F.pixel_unshuffle(rearrange(clip, "b t c h w -> (b t) c h w"), 2)
-        folded = rearrange(folded, "(b t) c h w -> b t c h w", b=len(clip))
-        pairs = torch.cat([folded[:, :-1], folded[:, 1:] - folded[:, :-1]], 2)
-        features = self.pair(rearrange(pairs, "b u c h w -> (b u) c h w"))
+        folded = folded.contiguous(memory_format=torch.channels_last)
+        # a convolution over both frames of a pair is the sum of one over each, so each frame is folded once
+        as_first, as_second = rearrange(self.each(folded), "(b t) (k c) h w -> k b t h w c", b=len(clip), k=2)
+        pairs = as_first[:, :-1] + as_second[:, 1:]
+        features = self.pair(rearrange(pairs, "b u h w c -> (b u) c h w"))
         return rearrange(features, "(b u) d y x -> b u d y x", b=len(clip))
 
     def of_camera(self, motion: Float[Tensor, "b u d y x"]) -> CameraSigns:
@@ -115,12 +132,10 @@ class ClipJudge(nn.Module):
     def of_tracks(
         self, motion: Float[Tensor, "b u d y x"], frames: Float[Tensor, "b t e y x"], boxes: Float[Tensor, "b n t 4"],
         kinds: Float[Tensor, "b n k"], camera: Float[Tensor, "b u w"],
-    ) -> tuple[Float[Tensor, "b n a"], Float[Tensor, "b n u 3"]]:  # fmt: skip
-        """(action logits, position from the second frame on) of each track; positions are x, y, z in subject heights, of its foot.
+    ) -> TrackSigns:  # fmt: skip
+        """What each track does: its ``boxes`` (centre x, y, width, height; shares of the picture), its kind, and what is seen there.
 
-        A track is its ``boxes`` (centre x, y, width, height; shares of the picture), its kind, and what is seen there.
-
-        Of a pair of subjects each also sees the nearest other; a lone one sees zeros. A track of zeros is of nobody.
+        Of several subjects each also sees the nearest other; a lone one sees zeros. A track of zeros is of nobody.
         """
         b, n = boxes.shape[:2]
         there = boxes[..., 2].amax(-1) > 0
@@ -134,7 +149,11 @@ class ClipJudge(nn.Module):
         x = self.track_in(torch.cat([seen, other, whole], -1))
         x = self.track(rearrange(x, "b n u d -> (b n) u d"))
         pooled = torch.cat([x.mean(1), x.amax(1)], -1)
-        return tuple(rearrange(y, "(b n) ... -> b n ...", b=b) for y in (self.action(pooled), self.position(x)))  # pyright: ignore[reportReturnType]
+        return TrackSigns(
+            action=rearrange(self.action(pooled), "(b n) a -> b n a", b=b),
+            places=rearrange(self.position(x), "(b n) u k -> b n u k", b=b),
+            events=rearrange(self.event(x), "(b n) u e -> b n u e", b=b),
+        )
 
 
 def _at(maps: Float[Tensor, "b u d y x"], boxes: Float[Tensor, "b n u 4"]) -> Float[Tensor, "b n u d"]:

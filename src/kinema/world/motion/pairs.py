@@ -30,6 +30,7 @@ from kinema.world.motion.tipping import fallen_reach, toppled_by
 RESTITUTION = 0.6  # between two that collide
 _SPEED = 1.5  # of the one that comes
 _RUN_UP = (0.55, 0.9)
+_SEEN_AT_START = 1.2  # heights of one that is longer
 _FRICTION = 0.5
 _STOP_S = 0.25  # in which one that has knocked another over stops
 CHASE_SPEED = 1.45
@@ -55,11 +56,11 @@ def strike(act: Act, other: Act) -> Strike:
     own, its = reach(act.subject), reach(other.subject)
     needs = fallen_reach(other.subject) if act.subject.action == "knock_over" else its + 0.35
     short, long = _RUN_UP
-    low, high = -half + 2 * own + short + its, half - needs
+    low, high = -half + _in_view(own) + short + its, half - needs
     place = min(max(sign * other.subject.x, low), high) if low <= high else (low + high) / 2
     contact = place - own - its
     back = min(max(contact - sign * act.subject.x, short), long)
-    back = max(short, min(back, contact - (own - half)))
+    back = max(short, min(back, contact + own - _in_view(own) + half))
     return Strike(
         sign=sign,
         start=sign * (contact - back),
@@ -74,7 +75,12 @@ def strike(act: Act, other: Act) -> Strike:
 def fits(act: Act, other: Act) -> bool:
     """Whether both, the run-up and what comes after find room in the picture; if not, the sides of the picture cut them."""
     needs = fallen_reach(other.subject) if act.subject.action == "knock_over" else reach(other.subject) + 0.35
-    return 2 * reach(act.subject) + _RUN_UP[0] + reach(other.subject) + needs <= 2 * half_picture(act.scene) + 0.15
+    return _in_view(reach(act.subject)) + _RUN_UP[0] + reach(other.subject) + needs <= 2 * half_picture(act.scene) + 0.15
+
+
+def _in_view(reach: float) -> float:
+    """How much of one that reaches ``reach`` ahead and behind is seen at the start: long vehicles come in from outside."""
+    return min(2 * reach, _SEEN_AT_START)
 
 
 @dataclass(frozen=True, kw_only=True)

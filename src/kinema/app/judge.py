@@ -1,0 +1,85 @@
+"""What a clip shows, read from its pixels alone; beside a scene's truth where one is given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kinema.app.scenes import read_scene
+from kinema.core.errors import InvalidInput
+from kinema.core.geometry import VideoShape
+
+if TYPE_CHECKING:
+    from kinema.evaluation.judges import Verdict
+    from kinema.world.scene import Scene
+
+MAX_SECONDS = 120.0
+_SIDE_PX = 256  # clips whose shorter side is longer are read at this size
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """What a clip shows; ``agreement`` says how that fits the scene that it was compared with."""
+
+    path: Path
+    verdict: Verdict
+    agreement: dict[str, Any] | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-ready dict."""
+        compared = {} if self.agreement is None else {"agreement": self.agreement}
+        return {"path": str(self.path), **self.verdict.to_dict(), **compared}
+
+    def lines(self) -> list[str]:
+        """The verdict in words, a line a subject and one for the rest."""
+        seen = self.verdict
+        sure = [f"{getattr(seen, name)} ({seen.sureness[name]:.0%})" for name in ("place", "time", "weather", "style")]
+        out = [f"{s.colour} {s.kind}, {s.action} ({min(s.sureness.values()):.0%})" for s in seen.subjects]
+        out = out or ["no subject"]
+        out.append(
+            f"{', '.join(sure)}; camera {seen.camera} ({seen.sureness['camera']:.0%}), motion {seen.motion_score}"
+        )
+        if self.agreement is not None:
+            wrong = [name for name, share in self.agreement["right"].items() if share["share"] < 1]
+            out.append(f"differs from the scene in {', '.join(wrong)}" if wrong else "agrees with the scene")
+        return out
+
+
+def judge_clip(file: str, *, scene: str | None = None) -> Judged:
+    """What the clip or picture in ``file`` shows; of any size, length and frame rate.
+
+    ``scene`` is the JSON of a scene, or a truth file, to compare it with. Raises: InvalidInput, MediaError, WeightsError.
+    """
+    true = read_scene(scene) if scene else None
+    from kinema.media.probe import probe
+    from kinema.media.read import Size, read_video
+
+    info = probe(file)
+    if info.duration_s is not None and info.duration_s > MAX_SECONDS:
+        rule = f"lasts {info.duration_s:.0f} s; clips of up to {MAX_SECONDS:.0f} s can be judged"
+        raise InvalidInput("file", file, rule)
+    scale = min(1.0, _SIDE_PX / max(1, min(info.width_px, info.height_px)))
+    size = Size(
+        width_px=max(1, round(info.width_px * scale)), height_px=max(1, round(info.height_px * scale)), fit="stretch"
+    )
+    import torch
+
+    from kinema.evaluation.judges import FPS, load_judges
+
+    clip = read_video(file, fps=FPS, size=size, max_frames=round(MAX_SECONDS * FPS))
+    frames = torch.from_numpy(clip.frames)
+    verdict = load_judges()(frames, fps=FPS)
+    return Judged(
+        path=Path(file), verdict=verdict, agreement=_agreement(verdict, true, clip.frames.shape) if true else None
+    )
+
+
+def _agreement(verdict: Verdict, scene: Scene, size: tuple[int, ...]) -> dict[str, Any]:
+    """How ``verdict`` of a clip of ``size`` (t h w c) fits ``scene``: `kinema.evaluation.floors.Tally.table` of one clip."""
+    from kinema.evaluation.floors import Tally, compare
+    from kinema.evaluation.judges import FPS
+
+    tally = Tally()
+    compare(verdict, scene, VideoShape(frames=size[0], height_px=size[1], width_px=size[2], fps=FPS), tally)
+    return tally.table()
