@@ -11,7 +11,7 @@ from tests.world.caption_parser import Claims, Ends, Mention
 _SIDED = ("walk", "run", "roll", "slide", "toss")
 
 
-def disagreements(scene: Scene, claims: Claims, *, is_dense: bool) -> list[str]:
+def disagreements(scene: Scene, claims: Claims, *, form: str) -> list[str]:
     """What is wrong with ``claims`` about ``scene``, in words."""
     wrong = [
         f"{name}: {said - {true}}"
@@ -27,7 +27,7 @@ def disagreements(scene: Scene, claims: Claims, *, is_dense: bool) -> list[str]:
         wrong.append("weather indoors")
     wrong += _wrong_subjects(scene, claims.mentions)
     wrong += [f"relation {r}" for r in claims.relations if not _holds(scene, *r)]
-    return wrong + _missing(scene, claims, is_dense=is_dense)
+    return wrong + _missing(scene, claims, form=form)
 
 
 def _wrong_subjects(scene: Scene, mentions: list[Mention]) -> list[str]:
@@ -85,16 +85,20 @@ def _is_so(a: Subject, name: str, b: Subject) -> bool:
     }[name]
 
 
-def _missing(scene: Scene, claims: Claims, *, is_dense: bool) -> list[str]:
+def _missing(scene: Scene, claims: Claims, *, form: str) -> list[str]:
     doing = [m for m in claims.mentions if m.kind == scene.subject.kind]
     is_told = any(m.is_target or scene.subject.action in m.actions for m in doing)
     missing = [] if is_told else ["the first's action"]
-    if not is_dense:
+    if form == "short":
         return missing
     missing += [f"colour of {m.kind}" for m in claims.mentions if m.colour is None]
-    missing += [name for name in ("place", "time", "camera") if not getattr(claims, name)]
-    missing += [f"action of {m.kind}" for m in claims.mentions if not m.actions and not m.is_target]
-    missing += [] if claims.weather or PLACES[scene.place].is_indoors else ["weather"]
+    missing += [name for name in ("place", "time") if not getattr(claims, name)]
+    missing += [] if claims.camera or (form == "full" and scene.camera == "static") else ["camera"]
+    at_rest = {s.kind for s in scene.subjects if s.action == "stand"} if form == "full" else set()
+    untold = [m.kind for m in claims.mentions if not m.actions and not m.is_target and m.kind not in at_rest]
+    missing += [f"action of {kind}" for kind in untold]
+    is_usual = PLACES[scene.place].is_indoors or (form == "full" and scene.weather == "clear")
+    missing += [] if claims.weather or is_usual else ["weather"]
     missing += [] if claims.is_aerial or scene.elevation_deg < 18 else ["aerial view"]
     missing += [] if claims.style or scene.style == "toy" else ["style"]
     missing += [

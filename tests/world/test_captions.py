@@ -23,7 +23,7 @@ from tests.world.caption_check import disagreements
 from tests.world.caption_parser import parse
 from tests.world.random_scenes import random_scene
 
-SENTENCES = ("short", "dense")
+SENTENCES = ("short", "full", "dense")
 PUPPY = Scene(subjects=(Subject(kind="puppy", colour="brown", action="play"),), place="park", time="day")
 CLIFF = Scene(
     subjects=(Subject(kind="cliff", colour="grey", action="stand"),), place="coast", time="sunset", elevation_deg=24.0
@@ -37,7 +37,7 @@ def test_a_thousand_scenes_are_told_as_they_are(language: str, form: str) -> Non
     for seed in range(1000):
         scene = random_scene(seed)
         text = caption(scene, language=language, form=form, seed=seed)
-        found = disagreements(scene, parse(text, language), is_dense=form == "dense")
+        found = disagreements(scene, parse(text, language), form=form)
         if found:
             wrong[seed] = (text, found)
     assert not wrong
@@ -69,7 +69,7 @@ def test_a_thousand_scenes_are_told_as_they_are(language: str, form: str) -> Non
 def test_the_reader_finds_what_is_not_so(language: str, text: str, change: dict[str, str]) -> None:
     ball = Subject(kind="ball", colour="red", action="roll", direction="left")
     scene = replace(Scene(subjects=(ball,), place="park", time="night"), **change)
-    assert disagreements(scene, parse(text, language), is_dense=False)
+    assert disagreements(scene, parse(text, language), form="short")
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_the_reader_finds_what_is_not_so(language: str, text: str, change: dict[
 def test_the_reader_agrees_with_what_is_so(language: str, text: str) -> None:
     ball = Subject(kind="ball", colour="red", action="roll", direction="left")
     scene = Scene(subjects=(ball,), place="park", time="night")
-    assert not disagreements(scene, parse(text, language), is_dense=False)
+    assert not disagreements(scene, parse(text, language), form="short")
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -209,7 +209,7 @@ def test_every_kind_does_everything_in_words(language: str, kind: str) -> None:
     ):
         scene = Scene(subjects=(Subject(kind=kind, colour="orange", action=action),), place=place, time="dawn")
         claims = parse(caption(scene, language=language, form="dense", seed=n), language)
-        assert not disagreements(scene, claims, is_dense=True), (
+        assert not disagreements(scene, claims, form="dense"), (
             action,
             caption(scene, language=language, form="dense", seed=n),
         )
@@ -225,7 +225,7 @@ def test_every_setting_is_told_under_every_camera(language: str) -> None:
                 scene = Scene(subjects=PUPPY.subjects, place=place, time=time, weather=weather, camera=camera)
                 for form in SENTENCES:
                     text = caption(scene, language=language, form=form, seed=seed)
-                    assert not disagreements(scene, parse(text, language), is_dense=form == "dense"), text
+                    assert not disagreements(scene, parse(text, language), form=form), text
                 seed += 1
 
 
@@ -271,4 +271,4 @@ def test_only_windmills_have_sails(language: str, sails: str) -> None:
 
 
 def test_forms_are_those_of_the_documents() -> None:
-    assert FORMS == ("short", "dense", "json")
+    assert FORMS == ("short", "full", "dense", "json")

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from kinema.training.mini import Facts
 
 DEVICES = ("cpu", "cuda")
+_FRAME_SHARE = 0.45  # of the minutes of the judges' training
 
 
 def train_mini(
@@ -50,13 +51,21 @@ def train_judges(
     train, validation = JUDGE_SCENES.prepare(
         folder / "cache", workers=workers, device=device, observer=observer, cancel=cancel
     )
-    recipe = replace(recipe, loop=replace(recipe.loop, budget=Budget(minutes=budget_minutes)))
-    outcome = judges.train_judges(
+    loops = {"frame_loop": _FRAME_SHARE, "clip_loop": 1 - _FRAME_SHARE}
+    budgets = {
+        name: replace(getattr(recipe, name), budget=Budget(minutes=share * budget_minutes))
+        for name, share in loops.items()
+    }
+    recipe = replace(recipe, **budgets)
+    outcomes = judges.train_judges(
         recipe, train, validation=validation, folder=folder / "run", device=device, observer=observer, cancel=cancel
     )
     card = {
-        "data": [asdict(scenes) for scenes in JUDGE_SCENES.train], "fingerprint": train.fingerprint, "seed": recipe.loop.seed,
-        "steps": outcome.step, "minutes": round(outcome.elapsed_s / 60, 1), "device": device, "scores": dict(outcome.scores),
+        "data": [asdict(scenes) for scenes in JUDGE_SCENES.train], "fingerprint": train.fingerprint, "device": device,
+        "training": {
+            name: {"steps": one.step, "minutes": round(one.elapsed_s / 60, 1), "scores": dict(one.scores)}
+            for name, one in outcomes.items()
+        },
     }  # fmt: skip
     configs = {judges.FRAME: recipe.frame, judges.CLIP: recipe.clip}
     save_judges(judges.trained_judges(folder / "run"), folder / "judges", card=card, configs=configs)

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from kinema.cli import doctor, errors, files, generate, models, train, world
+from kinema.cli import doctor, errors, evaluate, files, generate, models, train, world
 from kinema.cli.interrupts import INTERRUPTED
 from kinema.core.version import VERSION
 
@@ -25,6 +25,7 @@ GROUPS: dict[str, tuple[str, dict[str, Callable[..., object]]]] = {
         "Train models: `kinema train mini` makes the shipped one anew.",
         {"mini": train.mini, "judges": train.judges},
     ),
+    "evaluate": ("Scores of a model: clips made, judged and counted.", {"world": evaluate.world}),
     "world": (
         "The procedural world: scenes with known truth, from a seed.",
         {

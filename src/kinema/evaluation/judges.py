@@ -114,11 +114,17 @@ class _Signs:
     places: list[Tensor]  # n u 3
     events: list[Tensor]  # n u e
 
+    def mean(self, rows: Sequence[Tensor]) -> Tensor:
+        """The mean of what is said of each window, a window counting as much as it has steps."""
+        steps = torch.tensor([float(len(path)) for path in self.path])
+        return torch.einsum("w,w...->...", steps / steps.sum(), torch.stack(list(rows)))
+
 
 class Judges:
-    """Both networks, ready to look."""
+    """Both networks, ready to look. ``card`` says what they learned from, and their floors."""
 
-    def __init__(self, frame: FrameJudge, clip: ClipJudge) -> None:
+    def __init__(self, frame: FrameJudge, clip: ClipJudge, card: Mapping[str, Any] | None = None) -> None:
+        self.card = card or {}
         self.frame, self.clip = frame.eval().requires_grad_(False), clip.eval().requires_grad_(False)
 
     @torch.inference_mode()
@@ -130,13 +136,14 @@ class Judges:
         seen = tracks(detections(logits))
         words, sure, kept = _whole_words(logits)
         signs = self._over_time(pictures, logits.features, seen)
-        words["camera"], sure["camera"] = _word(torch.stack(signs.camera).mean(0), CAMERAS)
+        words["camera"], sure["camera"] = _word(signs.mean(signs.camera), CAMERAS)
+        times_s = tuple(n / fps for n in numbers)
         return Verdict(
-            subjects=tuple(_subject(track, signs, n) for n, track in enumerate(seen)),
-            camera_path=torch.cat([torch.zeros(1, 7), torch.cat(signs.path).cumsum(0)])[: len(numbers)],
-            motion_score=max(1, min(255, round(255 * float(torch.stack(signs.motion).mean())))),
+            subjects=tuple(_subject(track, signs, n, times_s) for n, track in enumerate(seen)),
+            camera_path=joined(signs.path)[: len(numbers)],
+            motion_score=_motion_score(float(signs.mean(signs.motion)), times_s),
             background_kept=kept,
-            times_s=tuple(n / fps for n in numbers),
+            times_s=times_s,
             sureness=sure,
             **words,
         )
@@ -170,14 +177,18 @@ def load_judges(folder: Path = SHIPPED) -> Judges:
     try:
         configs = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
         tensors = load_file(folder / _WEIGHTS)
+        if foreign := [k for k in tensors if k.split(".")[0] not in (FRAME, CLIP)]:
+            raise ValueError(f"tensors of neither judge: {', '.join(foreign)}")
         frame = FrameJudge(read_config(FrameJudgeConfig, configs[FRAME], FRAME))
         clip = ClipJudge(read_config(ClipJudgeConfig, configs[CLIP], CLIP))
         for name, module in ((FRAME, frame), (CLIP, clip)):
             own = {k[len(name) + 1 :]: v.float() for k, v in tensors.items() if k.startswith(f"{name}.")}
             module.load_state_dict(own)
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as e:
+    except KeyError as e:
+        raise WeightsError(str(folder), "judges", f"can't be read: {_CONFIG} has no {e}") from e
+    except (OSError, ValueError, TypeError, AttributeError, RuntimeError, SafetensorError, WeightsError) as e:
         raise WeightsError(str(folder), "judges", f"can't be read: {e}") from e
-    return Judges(frame, clip)
+    return Judges(frame, clip, configs.get("card"))
 
 
 def save_judges(
@@ -190,17 +201,60 @@ def save_judges(
     write_atomically(folder / _WEIGHTS, save(flat))
     facts = {name: asdict(config) for name, config in configs.items()} | {"card": dict(card)}
     write_atomically(folder / _CONFIG, json.dumps(facts, indent=1, ensure_ascii=False).encode())
+    load_judges.cache_clear()  # what was in the folder before is another's
 
 
 def looked_at(count: int, fps: float) -> list[int]:
-    """The frames that are looked at: those nearest to every eighth of a second. Raises: InvalidInput."""
+    """The frames that are looked at: those nearest to every eighth of a second, or all of them if they are rarer. Raises: InvalidInput."""
     if count < 1:
         raise InvalidInput("frames", count, "must be at least one")
     if not 0 < fps < float("inf"):
         raise InvalidInput("fps", fps, "must be a number above zero")
+    if fps <= FPS:
+        return list(range(count))
     moments = int((count - 1) / fps * FPS + 1e-6) + 1
-    numbers = [min(count - 1, round(k * fps / FPS)) for k in range(moments)]
-    return list(dict.fromkeys(numbers))
+    return [min(count - 1, round(k * fps / FPS)) for k in range(moments)]
+
+
+def joined(windows: Sequence[Float[Tensor, "_ 7"]]) -> Float[Tensor, "t 7"]:
+    """The camera's path from its first frame on, out of the steps of windows, each of which begins where the one before ends.
+
+    A window's path is stated in the axes of its own first frame, so it is turned as the camera is by then.
+    """
+    turn, place, zoom = torch.eye(3), torch.zeros(3), torch.zeros(1)
+    rows = [torch.zeros(1, 7)]
+    for steps in windows:
+        path = steps.cumsum(0)
+        turns, places, zooms = turn @ _turns(path[:, :3]), place + path[:, 3:6] @ turn.T, zoom + path[:, 6:]
+        rows.append(torch.cat([_angles(turns), places, zooms], 1))
+        turn, place, zoom = turns[-1], places[-1], zooms[-1]
+    return torch.cat(rows)
+
+
+def _turns(angles: Float[Tensor, "u 3"]) -> Float[Tensor, "u 3 3"]:
+    """A camera's right, up and forward (columns) after a yaw, pitch and roll as `kinema.world.camera.camera_features` states them."""
+    (sin_y, sin_p, sin_r), (cos_y, cos_p, cos_r) = angles.sin().T, angles.cos().T
+    level = torch.stack([cos_y, torch.zeros_like(cos_y), sin_y], -1)
+    steep = torch.stack([sin_y * sin_p, cos_p, -cos_y * sin_p], -1)
+    forward = torch.stack([-sin_y * cos_p, sin_p, cos_y * cos_p], -1)
+    right = cos_r[:, None] * level + sin_r[:, None] * steep
+    up = cos_r[:, None] * steep - sin_r[:, None] * level
+    return torch.stack([right, up, forward], -1)
+
+
+def _angles(turns: Float[Tensor, "u 3 3"]) -> Float[Tensor, "u 3"]:
+    """The yaw, pitch and roll that `_turns` made the axes of."""
+    yaw = torch.atan2(-turns[:, 0, 2], turns[:, 2, 2])
+    pitch = torch.asin(turns[:, 1, 2].clamp(-1, 1))
+    return torch.stack([yaw, pitch, torch.atan2(turns[:, 1, 0], turns[:, 1, 1])], -1)
+
+
+def _motion_score(share: float, times_s: Sequence[float]) -> int:
+    """The score of `kinema.world.score`, of what was judged as if frames came at `FPS`."""
+    seconds = times_s[-1] - times_s[0]
+    rate = (len(times_s) - 1) / seconds if seconds else FPS
+    still = 1 - max(0.0, min(1.0, (255 * share - 1) / 254))
+    return 1 + round(254 * (1 - still ** (rate / FPS)))
 
 
 def prepared(frames: UInt8[Tensor, "t h w 3"]) -> Float[Tensor, "t 3 y x"]:
@@ -228,26 +282,28 @@ def _word(probabilities: Tensor, options: Sequence[str]) -> tuple[str, float]:
     return options[best], round(float(probabilities[best]), 4)
 
 
-def _subject(track: Track, signs: _Signs, number: int) -> SubjectVerdict:
-    action = torch.stack([window[number] for window in signs.action]).mean(0)
+def _subject(track: Track, signs: _Signs, number: int, times_s: Sequence[float]) -> SubjectVerdict:
+    action = signs.mean([window[number] for window in signs.action])
     places = torch.cat([window[number] for window in signs.places])
     happening = torch.cat([window[number] for window in signs.events])
     kind, colour, act = _word(track.kind, KIND_NAMES), _word(track.colour, COLOURS), _word(action, ACTIONS)
-    seconds = max(1, len(places) - 1) / FPS
+    seconds = times_s[-1] - times_s[1] if len(places) > 1 else 1.0
     moved = ((places[-1] - places[0]) / seconds).tolist()
     return SubjectVerdict(
         kind=kind[0], colour=colour[0], action=act[0],
         sureness={"kind": kind[1], "colour": colour[1], "action": act[1], "there": round(track.heat, 4)},
-        boxes=track.boxes, places=places, velocity=(moved[0], moved[1], moved[2]), events=_peaks(happening),
+        boxes=track.boxes, places=places, velocity=(moved[0], moved[1], moved[2]), events=_peaks(happening, times_s),
         kept=round(track.kept, 4),
     )  # fmt: skip
 
 
-def _peaks(happening: Float[Tensor, "u e"]) -> tuple[tuple[str, float], ...]:
-    """What happens and when: probabilities of at least `_HAPPENS` that no neighbour in time exceeds."""
+def _peaks(happening: Float[Tensor, "u e"], times_s: Sequence[float]) -> tuple[tuple[str, float], ...]:
+    """What happens and when, between two of ``times_s``: probabilities of at least `_HAPPENS` that no neighbour in time exceeds."""
+    if len(times_s) == 1:
+        return ()
     highest = F.max_pool1d(happening.T[None], 3, stride=1, padding=1)[0].T
     rows = ((happening >= _HAPPENS) & (happening == highest)).nonzero().tolist()
-    return tuple((EVENTS[e], round((u + 0.5) / FPS, 4)) for u, e in rows)
+    return tuple((EVENTS[e], round((times_s[u] + times_s[u + 1]) / 2, 4)) for u, e in rows)
 
 
 def _stretched(boxes: Tensor, count: int) -> Tensor:

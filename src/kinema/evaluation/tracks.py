@@ -13,7 +13,7 @@ from kinema.models.judges.frame import FrameLogits
 
 _HEAT = 0.3  # a peak of at least this is a subject
 _REACH = 0.32  # of the picture: a subject moves less than this between two frames
-_UNLIKE = 0.25  # added to the distance of what looks like another kind
+_UNLIKE = 0.15  # added to the distance of what looks like another kind
 _SEEN = 0.3  # share of the frames in which a subject is seen
 _MOST = 3
 
@@ -57,9 +57,9 @@ def detections(logits: FrameLogits) -> list[list[Detection]]:
     height, width = heat.shape[1:]
     found: list[list[Detection]] = []
     for i, peak in enumerate(peaks):
-        cells = [divmod(int(n), width) for n in peak.flatten().argsort(descending=True) if peak.flatten()[n] > 0]
+        values, numbers = peak.flatten().topk(_MOST)
         frame = []
-        for y, x in cells[:_MOST]:
+        for y, x in (divmod(n, width) for n in numbers[values > 0].tolist()):
             left, top, right, bottom = logits.box[i, :, y, x].tolist()
             box = torch.tensor(
                 [(x + 0.5 + (right - left) / 2) / width, (y + 0.5 + (bottom - top) / 2) / height,
@@ -118,7 +118,16 @@ def _closed(track: _Open, count: int) -> Track:
 
 
 def agreement(probabilities: Float[Tensor, "t k"]) -> float:
-    """How alike what is said early, in the middle and late is: the least overlap (Bhattacharyya's) of any two thirds' means."""
-    parts = [part.mean(0) for part in probabilities.tensor_split(min(3, len(probabilities)))]
-    pairs = [(a, b) for i, a in enumerate(parts) for b in parts[i + 1 :]]
-    return min((float((a * b).sqrt().sum()) for a, b in pairs), default=1.0)
+    """How alike what is said during a while and in the rest of the time is: the least overlap (Bhattacharyya's) for any such while.
+
+    It lasts at least a sixth of the time, so that an odd frame or two are no change.
+    """
+    count, sums = len(probabilities), F.pad(probabilities.cumsum(0), (0, 0, 1, 0))
+    least = max(1, round(count / 6))
+    overlaps = [1.0]
+    for start in range(count - least + 1):
+        for end in range(start + least, min(count, start + count - least) + 1):
+            during, rest = sums[end] - sums[start], sums[-1] - sums[end] + sums[start]
+            both = (during / (end - start) * rest / (count - end + start)).clamp(min=0)
+            overlaps.append(float(both.sqrt().sum()))
+    return min(overlaps)

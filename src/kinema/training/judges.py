@@ -1,4 +1,5 @@
-"""Training of the judges on true renders: what a frame shows, and what a clip shows over time.
+"""Training of the judges on true renders: first what a frame shows, from pictures and single frames of clips; then, with that judge as
+it is, what a clip shows over time.
 
 They never see generated video. Every clip is shown flipped half of the time (with its mirrored truth), with its brightness and contrast
 shifted and now and then blurred and noisy, so that what an autoencoder does to a picture doesn't mislead them.
@@ -7,7 +8,7 @@ shifted and now and then blurred and noisy, so that what an autoencoder does to 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +17,7 @@ import torch.nn.functional as F
 from einops import rearrange, repeat
 from torch import Tensor, nn
 
+from kinema.core.geometry import Bucket
 from kinema.core.progress import CancelToken, Observer, ignore_progress
 from kinema.data.load.loader import Batch, Loader
 from kinema.data.load.seeds import generator
@@ -32,7 +34,7 @@ from kinema.world.nature import ACTIONS, COLOURS, KINDS, PLACES, STYLES, TIMES, 
 from kinema.world.scene import Scene
 
 FRAME, CLIP = "frame", "clip"
-KEY_STEP = 4  # every so many frames the frame judge learns from one
+_LOOKED_AT = 4  # frames of a clip that the frame judge is validated on: every so many
 FPS = 8.0  # of the clips that the clip judge learns from
 KIND_NAMES, CAMERA_NAMES = tuple(KINDS), tuple(CAMERAS)
 WHOLE = {"place": tuple(PLACES), "time": TIMES, "weather": WEATHERS, "style": STYLES}
@@ -49,29 +51,32 @@ _IGNORED = -100
 # x and the turns about y and z change their sign in a mirror
 _MIRROR = torch.tensor([-1.0, 1.0, -1.0, -1.0, 1.0, 1.0, 1.0])
 PATH_SCALE = 8.0  # of the path's steps, which are small numbers
+_SHAKEN = 0.01  # of the picture: how far true boxes are moved in training
 _NEAR = 0.1  # errors below it count by their square, those above in proportion
 
-JUDGE_LOOP = LoopRecipe(
-    budget=Budget(minutes=60),
-    rate=LearningRate(warmup_steps=100, decay=0.4),
-    optim=OptimRecipe(kind="adamw", lr=1.5e-3, betas=(0.9, 0.98), weight_decay=0.02),
+FRAME_LOOP = LoopRecipe(
+    budget=Budget(minutes=25),
+    rate=LearningRate(warmup_steps=100, decay=0.5),
+    optim=OptimRecipe(kind="muon", lr=1.5e-3, muon_lr=4e-3, betas=(0.9, 0.98), weight_decay=0.02),
     ema_decay=0.998,
 )
+CLIP_LOOP = replace(FRAME_LOOP, budget=Budget(minutes=35))
 
 
 @dataclass(frozen=True, kw_only=True)
 class JudgeRecipe:
-    """Everything that decides what the judges become, but for their data."""
+    """Everything that decides what the judges become, but for their data. ``clips`` and ``pictures`` are sizes of batches."""
 
-    loop: LoopRecipe = JUDGE_LOOP
+    frame_loop: LoopRecipe = FRAME_LOOP
+    clip_loop: LoopRecipe = CLIP_LOOP
     frame: FrameJudgeConfig = FRAME_CONFIG
     clip: ClipJudgeConfig = CLIP_CONFIG
-    batch: int = 16
+    clips: int = 16
     pictures: int = 64
     blurred: float = 0.3
     dtype: Dtype | Literal["auto"] = "auto"
     weights: Mapping[str, float] = field(
-        default_factory=lambda: {"box": 0.3, "path": 4.0, "motion": 4.0, "position": 2.0}
+        default_factory=lambda: {"kind": 2.0, "box": 0.3, "path": 4.0, "motion": 4.0, "position": 2.0}
     )
     validation_clips: int = 256
 
@@ -92,29 +97,17 @@ class _Truth:
     motion: Tensor  # b
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Clip:
-    camera: CameraSigns
-    tracks: TrackSigns
-
-
-class JudgeTask:
-    """A `Task`: the frame judge on every fourth frame of a clip, the clip judge on all of them."""
+class _JudgeTask:
+    """What both judges' training shares: how clips are shown, and how answers are counted."""
 
     def __init__(
-        self, recipe: JudgeRecipe, train: ShardSet, *, validation: ShardSet, device: str = "cpu",
-        known: Mapping[str, Any] | None = None,
+        self, recipe: JudgeRecipe, train: ShardSet, *, validation: ShardSet, device: str, loop: LoopRecipe,
+        sizes: Mapping[Bucket, int],
     ) -> None:  # fmt: skip
         self.recipe, self.validation, self.device = recipe, validation, torch.device(device)
-        self.frame, self.clip = FrameJudge(recipe.frame), ClipJudge(recipe.clip)
-        self.frame.init_weights(generator(recipe.loop.seed, FRAME))
-        self.clip.init_weights(generator(recipe.loop.seed, CLIP))
-        self.modules: dict[str, nn.Module] = {FRAME: self.frame.to(self.device), CLIP: self.clip.to(self.device)}
-        for module in self.modules.values():
-            module.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-        sizes = {b: recipe.batch if b.frames > 1 else recipe.pictures for b in train.buckets}
-        self.loader = Loader(train, sizes=sizes, seed=recipe.loop.seed)
-        self.facts = measured_facts(self._try, self.device, wanted=recipe.dtype, known=known)
+        self.modules: dict[str, nn.Module] = {}
+        self.loader = Loader(train, sizes=sizes, seed=loop.seed)
+        self.facts: dict[str, Any] = {}
 
     def loss(self, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
         """The weighted sum of all losses of one batch."""
@@ -122,113 +115,45 @@ class JudgeTask:
 
     @torch.no_grad()
     def validate(self, step: int) -> Mapping[str, float]:
-        """Shares of right answers on held-out clips, with the true boxes for tracks."""
+        """Shares of right answers on held-out clips."""
         right: dict[str, list[Tensor]] = {}
         for bucket, count in self.validation.buckets.items():
-            for start in range(0, min(count, self.recipe.validation_clips), self.recipe.batch):
-                numbers = range(start, min(start + self.recipe.batch, count))
+            for start in range(0, min(count, self.recipe.validation_clips), self.recipe.clips):
+                numbers = range(start, min(start + self.recipe.clips, count))
                 tensors, metadata = self.validation.read(bucket, numbers)
                 truth = truth_of(tensors, metadata, [False] * len(numbers))
-                pictures = _pictures(tensors["frames"]).to(self.device)
-                logits, clip = self._look(pictures, truth, self.facts["dtype"])
-                for name, wanted in truth.whole.items():
-                    right.setdefault(name, []).append(
-                        _right(getattr(logits, name), repeat(wanted, "b -> (b k)", k=_keys(truth)))
-                    )
-                if clip is not None:
-                    right.setdefault("camera", []).append(_right(clip.camera.camera, truth.camera))
-                    right.setdefault("action", []).append(_right(clip.tracks.action[:, 0], truth.action[:, 0]))
-                cells = _cells(truth, logits)
-                for name in ("kind", "colour"):
-                    wanted = repeat(getattr(truth, name), "b n -> b k n", k=_keys(truth))
-                    wanted = torch.where(cells[3], wanted, _IGNORED).flatten()
-                    right.setdefault(name, []).append(_right(_at_cells(getattr(logits, name), cells), wanted))
+                for name, found in self._right(_pictures(tensors["frames"]).to(self.device), truth).items():
+                    right.setdefault(name, []).append(found)
         shares = {f"{name}_accuracy": float(torch.cat(r).float().mean()) for name, r in right.items()}
         return {"score": sum(shares.values()) / len(shares), **shares}
 
     def work(self, batch: Batch) -> Mapping[str, float]:
-        """Clips of one step."""
+        """Clips or pictures of one step."""
         return {"samples": len(batch)}
 
-    def _look(self, pictures: Tensor, truth: _Truth, dtype: Dtype) -> tuple[FrameLogits, _Clip | None]:
-        """What key frames show, and what the clip does; None for pictures of one frame."""
-        with autocast(self.device, dtype):
-            logits = self.frame(_flat(pictures[:, ::KEY_STEP]))
-            if pictures.shape[1] == 1:
-                return logits, None
-            features = self._features(pictures, logits)
-            motion = self.clip.motion(pictures)
-            camera = self.clip.of_camera(motion)
-            kinds = F.one_hot(truth.kind.clamp(min=0), len(KIND_NAMES)) * (truth.kind >= 0)[..., None]
-            boxes, kinds = truth.boxes.to(self.device), kinds.to(self.device, features.dtype)
-            tracks = self.clip.of_tracks(motion, features, boxes, kinds, camera.sequence)
-        return logits, _Clip(camera=camera, tracks=tracks)
-
-    def _features(self, pictures: Tensor, logits: FrameLogits) -> Tensor:
-        """The frame judge's features of every frame (b t d y x), which learn nothing from what is done with them."""
-        known = rearrange(logits.features.detach(), "(b k) d y x -> b k d y x", b=len(pictures))
-        between = [t for t in range(pictures.shape[1]) if t % KEY_STEP]
-        features = known.new_empty(*pictures.shape[:2], *known.shape[2:])
-        features[:, ::KEY_STEP] = known
-        with torch.no_grad():
-            others = self.frame(_flat(pictures[:, between])).features
-        features[:, between] = rearrange(others, "(b k) d y x -> b k d y x", b=len(pictures))
-        return features
-
     def _loss(self, batch: Batch, dtype: Dtype) -> tuple[Tensor, Mapping[str, Tensor]]:
-        rngs = [generator(seed) for seed in batch.seeds]
-        flips = [float(torch.rand((), generator=g)) < 0.5 for g in rngs]
-        truth = truth_of(batch.tensors, batch.metadata, flips)
-        pictures = _pictures(batch.tensors["frames"])
-        pictures = torch.stack([p.flip(-1) if f else p for p, f in zip(pictures, flips, strict=True)])
-        pictures = torch.stack([self._worn(p, g) for p, g in zip(pictures, rngs, strict=True)]).to(self.device)
-        jitter = torch.stack([torch.randn(truth.boxes.shape[1:], generator=g) for g in rngs]) * 0.01
-        shaken = _Truth(**{**vars(truth), "boxes": truth.boxes + jitter * (truth.boxes[..., 2:3] > 0)})
-        logits, clip = self._look(pictures, shaken, dtype)
-        parts = self._frame_losses(logits, truth)
-        if clip is not None:
-            parts |= self._clip_losses(clip, truth)
-        weights = self.recipe.weights
+        weights, parts = self.recipe.weights, self._losses(*self._shown(batch), dtype)
         total = torch.stack([weights.get(name, 1.0) * part for name, part in parts.items()]).sum()
         return total, {f"{name}_loss": part.detach() for name, part in parts.items()}
 
-    def _frame_losses(self, logits: FrameLogits, truth: _Truth) -> dict[str, Tensor]:
-        keys = _keys(truth)
-        parts = {
-            name: F.cross_entropy(getattr(logits, name).float(), repeat(wanted, "b -> (b k)", k=keys).to(self.device))
-            for name, wanted in truth.whole.items()
-        }
-        heat = _heat(truth, logits.heat.shape[1:]).to(self.device)
-        parts["heat"] = _focal(logits.heat.float(), heat)
-        cells = _cells(truth, logits)
-        for name in ("kind", "colour"):
-            wanted = repeat(getattr(truth, name), "b n -> b k n", k=keys)
-            wanted = torch.where(cells[3], wanted, _IGNORED).flatten().to(self.device)
-            parts[name] = F.cross_entropy(
-                _at_cells(getattr(logits, name), cells).float(), wanted, ignore_index=_IGNORED
-            )
-        edges = _edges(truth, cells, logits.heat.shape[1:]).to(self.device)
-        seen = cells[3].flatten().to(self.device)
-        off = F.smooth_l1_loss(_at_cells(logits.box, cells).float(), edges, reduction="none").mean(-1)
-        parts["box"] = (off * seen).sum() / seen.sum().clamp(min=1)
-        return parts
+    def _losses(self, pictures: Tensor, truth: _Truth, dtype: Dtype) -> Mapping[str, Tensor]:
+        raise NotImplementedError
 
-    def _clip_losses(self, clip: _Clip, truth: _Truth) -> dict[str, Tensor]:
-        wanted = truth.action.flatten().to(self.device)
-        there = (truth.kind >= 0).to(self.device)
-        places, happening = clip.tracks.places.float(), clip.tracks.events.float()
-        wanted_places = truth.places[:, :, 1:].to(self.device)
-        off = F.smooth_l1_loss(places, wanted_places, reduction="none", beta=_NEAR).mean((-1, -2))
-        miss = F.binary_cross_entropy_with_logits(happening, truth.events.to(self.device), reduction="none")
-        path = truth.path.to(self.device) * PATH_SCALE
-        return {
-            "camera": F.cross_entropy(clip.camera.camera.float(), truth.camera.to(self.device)),
-            "action": F.cross_entropy(clip.tracks.action.float().flatten(0, 1), wanted, ignore_index=_IGNORED),
-            "path": F.smooth_l1_loss(clip.camera.path.float(), path, beta=_NEAR),
-            "motion": F.smooth_l1_loss(clip.camera.motion.float(), truth.motion.to(self.device) / 255, beta=_NEAR),
-            "position": (off * there).sum() / there.sum(),
-            "event": (miss.sum(-1).mean(-1) * there).sum() / there.sum(),
-        }
+    def _right(self, pictures: Tensor, truth: _Truth) -> Mapping[str, Tensor]:
+        raise NotImplementedError
+
+    def _shown(self, batch: Batch) -> tuple[Tensor, _Truth]:
+        """Pictures (b t c h w) and truth of ``batch``, flipped half of the time, brightened, blurred."""
+        rngs = [generator(seed) for seed in batch.seeds]
+        flips = [float(torch.rand((), generator=g)) < 0.5 for g in rngs]
+        truth, pictures = truth_of(batch.tensors, batch.metadata, flips), _pictures(batch.tensors["frames"])
+        pictures, truth = self._chosen(pictures, truth, rngs)
+        pictures = torch.stack([p.flip(-1) if f else p for p, f in zip(pictures, flips, strict=True)])
+        return torch.stack([self._worn(p, g) for p, g in zip(pictures, rngs, strict=True)]).to(self.device), truth
+
+    def _chosen(self, pictures: Tensor, truth: _Truth, rngs: Sequence[torch.Generator]) -> tuple[Tensor, _Truth]:
+        """What of the clips is shown: all of it."""
+        return pictures, truth
 
     def _worn(self, clip: Tensor, rng: torch.Generator) -> Tensor:
         """``clip`` (t c h w) a little brighter or darker, now and then blurred and noisy."""
@@ -240,11 +165,133 @@ class JudgeTask:
             clip = clip + 0.05 * strength * torch.randn(clip.shape, generator=rng)
         return clip
 
+    def _measure(self, known: Mapping[str, Any] | None) -> None:
+        self.facts = measured_facts(self._try, self.device, wanted=self.recipe.dtype, known=known)
+
     def _try(self, dtype: Dtype) -> None:
         """One forward and backward pass that leaves no trace."""
         self._loss(self.loader.batch(0), dtype)[0].backward()
         for module in self.modules.values():
             module.zero_grad(set_to_none=True)
+
+
+class FrameTask(_JudgeTask):
+    """A `Task`: the frame judge, on pictures and on one frame of each clip, another one every time."""
+
+    def __init__(
+        self, recipe: JudgeRecipe, train: ShardSet, *, validation: ShardSet, device: str = "cpu",
+        known: Mapping[str, Any] | None = None,
+    ) -> None:  # fmt: skip
+        sizes = {bucket: min(recipe.pictures, count) for bucket, count in train.buckets.items()}
+        super().__init__(recipe, train, validation=validation, device=device, loop=recipe.frame_loop, sizes=sizes)
+        self.frame = FrameJudge(recipe.frame)
+        self.frame.init_weights(generator(recipe.frame_loop.seed, FRAME))
+        self.modules[FRAME] = self.frame.to(self.device)
+        self._measure(known)
+
+    def _chosen(self, pictures: Tensor, truth: _Truth, rngs: Sequence[torch.Generator]) -> tuple[Tensor, _Truth]:
+        numbers = [int(torch.randint(pictures.shape[1], (), generator=g)) for g in rngs]
+        rows = torch.arange(len(numbers))
+        return pictures[rows, numbers][:, None], replace(truth, boxes=truth.boxes[rows, :, numbers][:, :, None])
+
+    def _losses(self, pictures: Tensor, truth: _Truth, dtype: Dtype) -> Mapping[str, Tensor]:
+        with autocast(self.device, dtype):
+            logits = self.frame(_flat(pictures))
+        return self._frame_losses(logits, truth)
+
+    def _right(self, pictures: Tensor, truth: _Truth) -> Mapping[str, Tensor]:
+        pictures = pictures[:, ::_LOOKED_AT]
+        truth = replace(truth, boxes=truth.boxes[:, :, ::_LOOKED_AT])
+        with autocast(self.device, self.facts["dtype"]):
+            logits = self.frame(_flat(pictures))
+        keys = pictures.shape[1]
+        right = {
+            name: _right(getattr(logits, name), repeat(wanted, "b -> (b k)", k=keys))
+            for name, wanted in truth.whole.items()
+        }
+        cells = _cells(truth, logits)
+        for name in ("kind", "colour"):
+            wanted = torch.where(cells[3], repeat(getattr(truth, name), "b n -> b k n", k=keys), _IGNORED).flatten()
+            right[name] = _right(_at_cells(getattr(logits, name), cells), wanted)
+        return right
+
+    def _frame_losses(self, logits: FrameLogits, truth: _Truth) -> dict[str, Tensor]:
+        keys = truth.boxes.shape[2]
+        parts = {
+            name: F.cross_entropy(getattr(logits, name).float(), repeat(wanted, "b -> (b k)", k=keys).to(self.device))
+            for name, wanted in truth.whole.items()
+        }
+        heat = _heat(truth, logits.heat.shape[1:]).to(self.device)
+        parts["heat"] = _focal(logits.heat.float(), heat)
+        cells = _cells(truth, logits)
+        for name in ("kind", "colour"):
+            wanted = repeat(getattr(truth, name), "b n -> b k n", k=keys)
+            wanted = torch.where(cells[3], wanted, _IGNORED).flatten().to(self.device)
+            parts[name] = _miss(_at_cells(getattr(logits, name), cells), wanted)
+        edges = _edges(truth, cells, logits.heat.shape[1:]).to(self.device)
+        seen = cells[3].flatten().to(self.device)
+        off = F.smooth_l1_loss(_at_cells(logits.box, cells).float(), edges, reduction="none").mean(-1)
+        parts["box"] = (off * seen).sum() / seen.sum().clamp(min=1)
+        return parts
+
+
+class ClipTask(_JudgeTask):
+    """A `Task`: the clip judge, which sees each subject as ``frame`` does."""
+
+    def __init__(
+        self, recipe: JudgeRecipe, train: ShardSet, *, validation: ShardSet, frame: FrameJudge, device: str = "cpu",
+        known: Mapping[str, Any] | None = None,
+    ) -> None:  # fmt: skip
+        sizes = {b: min(recipe.clips, count) for b, count in train.buckets.items() if b.frames > 1}
+        super().__init__(recipe, train, validation=validation, device=device, loop=recipe.clip_loop, sizes=sizes)
+        self.frame, self.clip = frame.eval().requires_grad_(False).to(self.device), ClipJudge(recipe.clip)
+        self.clip.init_weights(generator(recipe.clip_loop.seed, CLIP))
+        self.modules[CLIP] = self.clip.to(self.device)
+        self._measure(known)
+
+    def _chosen(self, pictures: Tensor, truth: _Truth, rngs: Sequence[torch.Generator]) -> tuple[Tensor, _Truth]:
+        """All frames; boxes are shaken a little, as those that are found will be."""
+        jitter = torch.stack([torch.randn(truth.boxes.shape[1:], generator=g) for g in rngs]) * _SHAKEN
+        return pictures, replace(truth, boxes=truth.boxes + jitter * (truth.boxes[..., 2:3] > 0))
+
+    def _losses(self, pictures: Tensor, truth: _Truth, dtype: Dtype) -> Mapping[str, Tensor]:
+        camera, tracks = self._look(pictures, truth, dtype)
+        wanted = truth.action.flatten().to(self.device)
+        there = (truth.kind >= 0).to(self.device)
+        places, happening = tracks.places.float(), tracks.events.float()
+        wanted_places = truth.places[:, :, 1:].to(self.device)
+        off = F.smooth_l1_loss(places, wanted_places, reduction="none", beta=_NEAR).mean((-1, -2))
+        miss = F.binary_cross_entropy_with_logits(happening, truth.events.to(self.device), reduction="none")
+        path = truth.path.to(self.device) * PATH_SCALE
+        return {
+            "camera": F.cross_entropy(camera.camera.float(), truth.camera.to(self.device)),
+            "action": _miss(tracks.action.flatten(0, 1), wanted),
+            "path": F.smooth_l1_loss(camera.path.float(), path, beta=_NEAR),
+            "motion": F.smooth_l1_loss(camera.motion.float(), truth.motion.to(self.device) / 255, beta=_NEAR),
+            "position": (off * there).sum() / there.sum(),
+            "event": (miss.sum(-1).mean(-1) * there).sum() / there.sum(),
+        }
+
+    def _right(self, pictures: Tensor, truth: _Truth) -> Mapping[str, Tensor]:
+        if pictures.shape[1] == 1:
+            return {}
+        camera, tracks = self._look(pictures, truth, self.facts["dtype"])
+        return {
+            "camera": _right(camera.camera, truth.camera),
+            "action": _right(tracks.action.flatten(0, 1), truth.action.flatten()),
+        }
+
+    def _look(self, pictures: Tensor, truth: _Truth, dtype: Dtype) -> tuple[CameraSigns, TrackSigns]:
+        """What clips do, with the boxes and kinds of ``truth`` for tracks."""
+        with autocast(self.device, dtype):
+            with torch.no_grad():
+                features = self.frame(_flat(pictures)).features
+            features = rearrange(features, "(b t) d y x -> b t d y x", b=len(pictures))
+            motion = self.clip.motion(pictures)
+            camera = self.clip.of_camera(motion)
+            kinds = F.one_hot(truth.kind.clamp(min=0), len(KIND_NAMES)) * (truth.kind >= 0)[..., None]
+            boxes, kinds = truth.boxes.to(self.device), kinds.to(self.device, features.dtype)
+            return camera, self.clip.of_tracks(motion, features, boxes, kinds, camera.sequence)
 
 
 def truth_of(tensors: Mapping[str, Tensor], metadata: Sequence[Mapping[str, Any]], flips: Sequence[bool]) -> _Truth:
@@ -282,23 +329,31 @@ def truth_of(tensors: Mapping[str, Tensor], metadata: Sequence[Mapping[str, Any]
 def train_judges(
     recipe: JudgeRecipe, train: ShardSet, *, validation: ShardSet, folder: Path, device: str = "cpu",
     observer: Observer = ignore_progress, cancel: CancelToken | None = None,
-) -> Outcome:  # fmt: skip
-    """Trains in ``folder`` to the end of the recipe's budget, going on from the newest checkpoint there.
+) -> dict[str, Outcome]:  # fmt: skip
+    """Trains the frame judge, then the clip judge, in folders of ``folder``, going on from the newest checkpoints there.
 
     Raises: Cancelled after a checkpoint; TrainingError for a checkpoint of another recipe.
     """
-    task = JudgeTask(recipe, train, validation=validation, device=device, known=facts_of_latest(folder))
-    identity = {
-        "frame": asdict(recipe.frame), "clip": asdict(recipe.clip), "batch": recipe.batch, "pictures": recipe.pictures,
-        "blurred": recipe.blurred,
-        "weights": dict(recipe.weights), "data": train.fingerprint,
+    shared = {
+        "blurred": recipe.blurred, "weights": dict(recipe.weights), "data": train.fingerprint, "frame": asdict(recipe.frame)
     }  # fmt: skip
-    return Loop(task, recipe.loop, folder, identity=identity).run(observer=observer, cancel=cancel)
+    how: dict[str, Any] = {"validation": validation, "device": device}
+    told: dict[str, Any] = {"observer": observer, "cancel": cancel}
+    first = FrameTask(recipe, train, **how, known=facts_of_latest(folder / FRAME))
+    identity = shared | {"pictures": recipe.pictures}
+    out = {FRAME: Loop(first, recipe.frame_loop, folder / FRAME, identity=identity).run(**told)}
+    weights = averaged(folder / FRAME, FRAME)
+    frame = FrameJudge(recipe.frame)
+    frame.load_state_dict(weights)
+    second = ClipTask(recipe, train, **how, frame=frame, known=facts_of_latest(folder / CLIP))
+    identity = shared | {"clips": recipe.clips, "clip": asdict(recipe.clip), "frame_steps": out[FRAME].step}
+    out[CLIP] = Loop(second, recipe.clip_loop, folder / CLIP, identity=identity).run(**told)
+    return out
 
 
 def trained_judges(folder: Path) -> dict[str, dict[str, Tensor]]:
-    """The averaged weights of both judges in the newest checkpoint of ``folder``. Raises: TrainingError if there is none."""
-    return {name: averaged(folder, name) for name in (FRAME, CLIP)}
+    """The averaged weights of both judges that `train_judges` left in ``folder``. Raises: TrainingError if there is none."""
+    return {name: averaged(folder / name, name) for name in (FRAME, CLIP)}
 
 
 def _events(scene: Scene, count: int, steps: int) -> Tensor:
@@ -319,20 +374,22 @@ def _pictures(frames: Tensor) -> Tensor:
     return rearrange(frames, "b t h w c -> b t c h w").float() / 127.5 - 1
 
 
-def _keys(truth: _Truth) -> int:
-    return len(range(0, truth.boxes.shape[2], KEY_STEP))
-
-
 def _right(logits: Tensor, wanted: Tensor) -> Tensor:
     """Whether the highest logit is the wanted one, where one is wanted."""
     wanted = wanted.to(logits.device)
     return (logits.argmax(-1) == wanted)[wanted != _IGNORED].cpu()
 
 
+def _miss(logits: Tensor, wanted: Tensor) -> Tensor:
+    """The cross entropy where a word is wanted; 0, not NaN, for a batch where none is."""
+    total = F.cross_entropy(logits.float(), wanted, ignore_index=_IGNORED, reduction="sum")
+    return total / (wanted != _IGNORED).sum().clamp(min=1)
+
+
 def _cells(truth: _Truth, logits: FrameLogits) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """(picture, row, column, whether seen) of each subject's centre in each key frame, (b k n) each."""
     height, width = logits.heat.shape[1:]
-    boxes = rearrange(truth.boxes[:, :, ::KEY_STEP], "b n k c -> b k n c")
+    boxes = rearrange(truth.boxes, "b n k c -> b k n c")
     column = (boxes[..., 0] * width).long().clamp(0, width - 1)
     row = (boxes[..., 1] * height).long().clamp(0, height - 1)
     b, k, n = column.shape
@@ -348,7 +405,7 @@ def _at_cells(maps: Tensor, cells: tuple[Tensor, Tensor, Tensor, Tensor]) -> Ten
 
 def _edges(truth: _Truth, cells: tuple[Tensor, ...], size: Sequence[int]) -> Tensor:
     """The way from each cell's middle to the box's left, top, right and bottom, in cells: (m 4)."""
-    boxes = rearrange(truth.boxes[:, :, ::KEY_STEP], "b n k c -> b k n c")
+    boxes = rearrange(truth.boxes, "b n k c -> b k n c")
     scale = torch.tensor([size[1], size[0]], dtype=torch.float32)
     centre, half = boxes[..., :2] * scale, boxes[..., 2:] * scale / 2
     middle = torch.stack([cells[2] + 0.5, cells[1] + 0.5], -1)
@@ -357,7 +414,7 @@ def _edges(truth: _Truth, cells: tuple[Tensor, ...], size: Sequence[int]) -> Ten
 
 def _heat(truth: _Truth, size: Sequence[int]) -> Tensor:
     """A bump of height 1 on each centre's cell (b*k y x), a cell or so wide."""
-    boxes = rearrange(truth.boxes[:, :, ::KEY_STEP], "b n k c -> (b k) n c")
+    boxes = rearrange(truth.boxes, "b n k c -> (b k) n c")
     y, x = torch.arange(size[0]) + 0.5, torch.arange(size[1]) + 0.5
     column = (boxes[..., 0] * size[1]).floor() + 0.5
     row = (boxes[..., 1] * size[0]).floor() + 0.5

@@ -92,7 +92,13 @@ class Optimizer:
             device = parameter.device if value.ndim or value.device.type != "cpu" else value.device
             if parameter.device.type == "cuda":  # the fused AdamW keeps its step count beside the weights
                 device = parameter.device
-            owners[id(parameter)].state[parameter][key] = value.to(device).clone()
+            kept = (
+                torch.empty_like(parameter, dtype=value.dtype)
+                if value.shape == parameter.shape
+                else torch.empty_like(value)
+            )
+            # in the parameter's own memory layout, which fused optimisers take for granted
+            owners[id(parameter)].state[parameter][key] = kept.to(device).copy_(value)
 
 
 def _is_hidden_matrix(name: str, parameter: Tensor) -> bool:

@@ -16,7 +16,7 @@ from kinema.world.words import cameras
 from kinema.world.words.settings import DRONE_DEG
 
 LANGUAGES = ("en", "zh")
-FORMS = ("short", "dense", "json")
+FORMS = ("short", "full", "dense", "json")
 
 # How often a short caption says each thing of a scene with one subject, where there is something to say.
 _SAY = {
@@ -39,7 +39,8 @@ _SCORED_SHAPE = VideoShape(frames=17, height_px=96, width_px=96, fps=8)
 def caption(scene: Scene, *, language: str = "en", form: str = "short", seed: int = 0) -> str:
     """Words about ``scene``: a short sentence, a dense paragraph of about 60 words (100 characters in Chinese), or a JSON text.
 
-    ``seed`` picks the wording and what a short sentence leaves unsaid; equal arguments give equal words. The JSON has HunyuanVideo's
+    ``seed`` picks the wording and what a short sentence leaves unsaid; a full one says all that isn't as usual (clear weather, a
+    camera at rest, plain toys, others that stand). Equal arguments give equal words. The JSON has HunyuanVideo's
     fields (arXiv:2412.03603, section 3.2), the camera's movement, the motion score and what one would hear.
     Raises: InvalidInput for an unknown language or form.
     """
@@ -48,25 +49,27 @@ def caption(scene: Scene, *, language: str = "en", form: str = "short", seed: in
     if form not in FORMS:
         raise InvalidInput("form", form, f"must be {choices(FORMS)}")
     random = Random(seed, f"caption/{language}/{form}")
-    if form == "short":
-        return _short(scene, language, random)
+    if form in ("short", "full"):
+        return _short(scene, language, random, is_full=form == "full")
     if form == "dense":
         return dense(scene, language, random)
     return _structured(scene, language, random)
 
 
-def _short(scene: Scene, language: str, random: Random) -> str:
+def _short(scene: Scene, language: str, random: Random, *, is_full: bool = False) -> str:
     write = sentences_en.short if language == "en" else sentences_zh.short
-    return write(scene, random, _said(scene, random))
+    return write(scene, random, _said(scene, random, is_full=is_full))
 
 
-def _said(scene: Scene, random: Random) -> dict[str, bool]:
+def _said(scene: Scene, random: Random, *, is_full: bool) -> dict[str, bool]:
     """What a short caption says beside who does what."""
     crowd = (len(scene.subjects) - 1) / 2
     bare = random.chance(_BARE_SHARE)
     shares = _SAY | (_SAY_OF_CLIFFS if scene.subject.kind == "cliff" else {})
     said = {name: random.chance(share * (1 - crowd * (1 - _CROWDED.get(name, 1.0)))) for name, share in shares.items()}
-    if bare:
+    if is_full:
+        said = {name: not name.startswith(("clear", "still", "toy")) for name in said}
+    elif bare:
         said = {name: yes and name == "place" for name, yes in said.items()}
     if scene.weather == "clear":
         said["weather"] = said["clear_weather"] and not PLACES[scene.place].is_indoors

@@ -74,20 +74,20 @@ class ClipJudge(nn.Module):
         self.config = config
         first, second, third = config.pair_widths
         self.each = nn.Conv2d(12, 2 * first, 5, stride=2, padding=2)
-        self.pair = nn.Sequential(
+        self.pair_layers = nn.Sequential(
             nn.SiLU(), nn.Conv2d(first, first, 3, padding=1), nn.SiLU(),
             nn.Conv2d(first, second, 3, stride=2, padding=1), nn.SiLU(),
             nn.Conv2d(second, second, 3, padding=1), nn.SiLU(),
         )  # fmt: skip
         self.coarse = nn.Sequential(nn.Conv2d(second, third, 3, stride=2, padding=1), nn.SiLU())
         self.camera_in = nn.Linear(third * 9, config.width)
-        self.camera = nn.Sequential(*[_TimeBlock(config.width, 2 ** (i % 3)) for i in range(config.depth)])
+        self.camera_blocks = nn.Sequential(*[_TimeBlock(config.width, 2 ** (i % 3)) for i in range(config.depth)])
         self.camera_path = nn.Linear(config.width, CAMERA_OUTPUTS)
         self.camera_class = nn.Linear(2 * config.width, config.num_cameras)
         self.motion_score = nn.Linear(2 * config.width, 1)
         seen = second + config.frame_features + 4 + config.num_kinds
         self.track_in = nn.Linear(2 * seen + config.width, config.width)
-        self.track = nn.Sequential(*[_TimeBlock(config.width, 2 ** (i % 3)) for i in range(config.depth)])
+        self.track_blocks = nn.Sequential(*[_TimeBlock(config.width, 2 ** (i % 3)) for i in range(config.depth)])
         self.action = nn.Linear(2 * config.width, config.num_actions)
         self.position = nn.Linear(config.width, 3)
         self.event = nn.Linear(config.width, config.num_events)
@@ -116,14 +116,14 @@ class ClipJudge(nn.Module):
         # a convolution over both frames of a pair is the sum of one over each, so each frame is folded once
         as_first, as_second = rearrange(self.each(folded), "(b t) (k c) h w -> k b t h w c", b=len(clip), k=2)
         pairs = as_first[:, :-1] + as_second[:, 1:]
-        features = self.pair(rearrange(pairs, "b u h w c -> (b u) c h w"))
+        features = self.pair_layers(rearrange(pairs, "b u h w c -> (b u) c h w"))
         return rearrange(features, "(b u) d y x -> b u d y x", b=len(clip))
 
     def of_camera(self, motion: Float[Tensor, "b u d y x"]) -> CameraSigns:
         """What the whole picture's motion says."""
         coarse = self.coarse(rearrange(motion, "b u d y x -> (b u) d y x"))
         pooled = F.adaptive_avg_pool2d(coarse, (3, 3))
-        x = self.camera(self.camera_in(rearrange(pooled, "(b u) d y x -> b u (d y x)", b=len(motion))))
+        x = self.camera_blocks(self.camera_in(rearrange(pooled, "(b u) d y x -> b u (d y x)", b=len(motion))))
         whole = torch.cat([x.mean(1), x.amax(1)], -1)
         return CameraSigns(
             camera=self.camera_class(whole), path=self.camera_path(x), motion=self.motion_score(whole)[:, 0], sequence=x
@@ -147,7 +147,7 @@ class ClipJudge(nn.Module):
         other = _nearest_other(seen, boxes, there)
         whole = repeat(camera, "b u w -> b n u w", n=n)
         x = self.track_in(torch.cat([seen, other, whole], -1))
-        x = self.track(rearrange(x, "b n u d -> (b n) u d"))
+        x = self.track_blocks(rearrange(x, "b n u d -> (b n) u d"))
         pooled = torch.cat([x.mean(1), x.amax(1)], -1)
         return TrackSigns(
             action=rearrange(self.action(pooled), "(b n) a -> b n a", b=b),

@@ -74,14 +74,14 @@ class FrameJudge(nn.Module):
         self.config = config
         quarter, eighth, sixteenth = config.widths
         self.stem = nn.Conv2d(12, quarter, 3, stride=2, padding=1)
-        self.quarter = nn.Sequential(*[_Block(quarter) for _ in range(config.depths[0])])
+        self.quarter_blocks = nn.Sequential(*[_Block(quarter) for _ in range(config.depths[0])])
         self.down_eighth = nn.Conv2d(quarter, eighth, 3, stride=2, padding=1)
-        self.eighth = nn.Sequential(*[_Block(eighth) for _ in range(config.depths[1])])
+        self.eighth_blocks = nn.Sequential(*[_Block(eighth) for _ in range(config.depths[1])])
         self.down_sixteenth = nn.Conv2d(eighth, sixteenth, 3, stride=2, padding=1)
-        self.sixteenth = nn.Sequential(*[_Block(sixteenth) for _ in range(config.depths[2])])
+        self.sixteenth_blocks = nn.Sequential(*[_Block(sixteenth) for _ in range(config.depths[2])])
         self.up = nn.Conv2d(sixteenth, config.features, 1)
         self.across = nn.Conv2d(eighth, config.features, 1)
-        self.neck = _Block(config.features)
+        self.neck_blocks = nn.Sequential(_Block(config.features))
         self.cells = nn.Conv2d(config.features, 1 + config.num_kinds + config.num_colours + 4, 1)
         whole = config.num_places + config.num_times + config.num_weathers + config.num_styles
         # the picture's mean says what is all about, the maximum what is anywhere
@@ -107,11 +107,11 @@ class FrameJudge(nn.Module):
     def forward(self, frames: Float[Tensor, "b 3 h w"]) -> FrameLogits:
         """The logits of pictures in [-1, 1], with sides that are multiples of `MULTIPLE`."""
         config = self.config
-        x = self.quarter(self.stem(F.pixel_unshuffle(frames, 2)))
-        eighth = self.eighth(self.down_eighth(x))
-        low = self.sixteenth(self.down_sixteenth(eighth))
+        x = self.quarter_blocks(self.stem(F.pixel_unshuffle(frames, 2)))
+        eighth = self.eighth_blocks(self.down_eighth(x))
+        low = self.sixteenth_blocks(self.down_sixteenth(eighth))
         wide = F.interpolate(self.up(low), scale_factor=2, mode="nearest")
-        features = F.silu(self.neck(wide + self.across(eighth)))
+        features = F.silu(self.neck_blocks(wide + self.across(eighth)))
         heat, kind, colour, box = self.cells(features).split((1, config.num_kinds, config.num_colours, 4), 1)
         seen = [rearrange(m, "b c y x -> b c (y x)") for m in (low, features)]
         pooled = torch.cat([s.mean(-1) for s in seen] + [s.amax(-1) for s in seen], 1)

@@ -1,0 +1,112 @@
+"""A model under examination: clips of questions, made in batches, and what the judges see in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from kinema.core.errors import InvalidInput, choices
+from kinema.core.geometry import VideoShape
+from kinema.core.progress import CancelToken, Observer, Progress, StepClock, ignore_progress
+from kinema.core.request import GenerationRequest
+from kinema.engine.clip import Clip
+from kinema.engine.engine import Engine
+from kinema.engine.resolve import resolve
+from kinema.evaluation.judges import Judges
+from kinema.evaluation.questions import SUITES, Question, questions
+from kinema.evaluation.scores import Answer, answer
+from kinema.prompt.normalise import normalise
+from kinema.world.captions import LANGUAGES
+from kinema.world.sampler import DIFFICULTIES, SPLITS
+
+_BATCH = 8
+_SEED_STEP = 1_000_003  # from one seed of a prompt to the next
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examination:
+    """What a model is asked: ``scenes`` of each suite in each language, each prompt with ``seeds`` seeds; the rest as in a request."""
+
+    split: str = "test"
+    difficulty: str = "core"
+    suites: tuple[str, ...] = ("plain",)
+    scenes: int = 64
+    seeds: int = 1
+    languages: tuple[str, ...] = LANGUAGES
+    size: str | None = None
+    steps: int | None = None
+    guidance: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, value, options in (("split", self.split, SPLITS), ("difficulty", self.difficulty, DIFFICULTIES)):
+            if value not in options:
+                raise InvalidInput(name, value, f"must be {choices(options)}")
+        for name, values, options in (("suites", self.suites, SUITES), ("languages", self.languages, LANGUAGES)):
+            if unknown := [v for v in values if v not in options]:
+                raise InvalidInput(name, unknown[0], f"must be {choices(options)}")
+            if not values:
+                raise InvalidInput(name, "", f"must name at least one of {choices(options)}")
+        for name in ("scenes", "seeds"):
+            if getattr(self, name) < 1:
+                raise InvalidInput(name, getattr(self, name), "must be at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """A question, the clip that came, and how it fits."""
+
+    question: Question
+    clip: Clip
+    answer: Answer
+
+
+class Examinee:
+    """The model of ``engine`` as ``judges`` see it."""
+
+    def __init__(
+        self, engine: Engine, judges: Judges, examination: Examination, *, observer: Observer = ignore_progress,
+        cancel: CancelToken | None = None,
+    ) -> None:  # fmt: skip
+        self.engine, self.judges, self.examination = engine, judges, examination
+        self.observer, self.cancel = observer, cancel or CancelToken()
+        self.vocabulary = {**engine.card.vocabulary, "camera": dict.fromkeys(engine.card.cameras)}
+
+    @property
+    def shape(self) -> VideoShape:
+        """What all clips are made at."""
+        return resolve(self.request("a", 0), self.engine.card, model=self.engine.folder.name).video
+
+    def questions(self, suite: str, *, languages: Sequence[str] | None = None) -> list[Question]:
+        """Those of ``suite`` whose words the model knows. Raises: InvalidInput where there are none."""
+        one = self.examination
+        return questions(
+            suite, one.scenes, vocabulary=self.vocabulary, split=one.split, difficulty=one.difficulty,
+            languages=languages or one.languages,
+        )  # fmt: skip
+
+    def request(self, prompt: str, seed: int, **conditions: Any) -> GenerationRequest:
+        """The request for a clip of ``prompt``."""
+        one = self.examination
+        return GenerationRequest(
+            prompt=normalise(prompt), seed=seed, size=one.size, steps=one.steps, guidance=one.guidance, **conditions
+        )
+
+    def words(self) -> Iterator[Made]:
+        """Every question of every suite with every seed."""
+        asked = [q for suite in self.examination.suites for q in self.questions(suite)]
+        seeds = range(self.examination.seeds)
+        return self.make([(q, self.request(q.prompt, q.seed + k * _SEED_STEP)) for q in asked for k in seeds])
+
+    def make(self, asked: Sequence[tuple[Question, GenerationRequest]]) -> Iterator[Made]:
+        """The clips of ``asked`` and what is seen in them, in order. Raises: Cancelled."""
+        clock = StepClock(steps=len(asked))
+        for start in range(0, len(asked), _BATCH):
+            part = asked[start : start + _BATCH]
+            clips = self.engine.generate_batch([request for _, request in part], cancel=self.cancel)
+            for step, ((question, _), clip) in enumerate(zip(part, clips, strict=True), start + 1):
+                verdict = self.judges(torch.from_numpy(clip.frames), fps=clip.shape.fps)
+                self.observer(Progress(phase="evaluate", step=step, steps=len(asked), eta_s=clock.tick()))
+                yield Made(question=question, clip=clip, answer=answer(question, verdict))

@@ -1,0 +1,100 @@
+"""Scores as one HTML page that needs nothing else: tables beside the judges' floors, and every clip with what is seen in it."""
+
+from __future__ import annotations
+
+import base64
+import tempfile
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from kinema.evaluation.model import Made
+from kinema.media.write import write_video
+
+_STYLE = """
+body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem; color: #1c1c1c; }
+table { border-collapse: collapse; margin: 0.6rem 0 1.6rem; }
+td, th { padding: 0.25rem 0.8rem; text-align: left; border-bottom: 1px solid #ddd; font-variant-numeric: tabular-nums; }
+.clips { display: grid; grid-template-columns: repeat(auto-fill, minmax(13rem, 1fr)); gap: 1rem; }
+figure { margin: 0; } figure img { width: 100%; image-rendering: auto; border-radius: 4px; }
+figcaption { font-size: 0.85rem; } .wrong { color: #b3261e; } .note { color: #555; }
+"""
+
+
+def page(result: Mapping[str, Any], made: Sequence[Made]) -> str:
+    """The page of ``result`` (what `kinema.app.evaluate` writes as JSON) and of the clips that it is of."""
+    model, words = result["model"], result["words"]
+    floor = {name: row["share"] for name, row in result["floor"].items()}
+    parts = [
+        f"<h1>{escape(model['name'])} {escape(model['version'])}</h1>",
+        f"<p>{len(made)} clips, {escape(result['shape'])}. The floor is how often the judges are right about true renders:"
+        " nothing can score above it by merit.</p>",
+        "<h2>Words</h2>", _shares(words["attributes"], floor),
+    ]  # fmt: skip
+    for title, key in (("By suite", "suites"), ("By language", "languages")):
+        for name, rows in words[key].items():
+            parts += [f"<h3>{title}: {escape(name)}</h3>", _shares(rows, floor)]
+    if words["worse"]:
+        parts += ["<h2>Where it does worse</h2>", _rows(words["worse"])]
+    for name in ("pass", "paired"):
+        if words[name]:
+            parts += [f"<h2>{name.capitalize()}</h2>", _tree(words[name])]
+    for name in ("kept", "camera", "motion", "keyframes"):
+        if name in result:
+            parts += [f"<h2>{name.capitalize()}</h2>", _tree(result[name])]
+    parts += ["<h2>Clips</h2>", '<div class="clips">', *(_figure(m) for m in made), "</div>"]
+    head = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(model["name"])}: scores</title><style>{_STYLE}</style>'
+    return head + "<body>" + "\n".join(parts) + "</body></html>\n"
+
+
+def _shares(rows: Mapping[str, Mapping[str, Any]], floor: Mapping[str, float]) -> str:
+    lines = ["<table><tr><th>attribute<th>right<th>95 % interval<th>floor<th>asked"]
+    for name, row in rows.items():
+        low, high = row["interval_95"]
+        known = f"{floor[name]:.1%}" if name in floor else ""
+        lines.append(
+            f"<tr><td>{escape(name)}<td>{row['share']:.1%}<td>{low:.0%} to {high:.0%}<td>{known}<td>{row['asked']}"
+        )
+    return "".join(lines) + "</table>"
+
+
+def _rows(rows: Sequence[Mapping[str, Any]]) -> str:
+    lines = ["<table><tr><th>attribute<th>where<th>right<th>elsewhere<th>asked"]
+    for row in rows:
+        where = ", ".join(f"{k} {v}" for k, v in row["where"].items())
+        lines.append(
+            f"<tr><td>{escape(row['attribute'])}<td>{escape(where)}<td>{row['share']:.0%}<td>{row['rest']:.0%}<td>{row['asked']}"
+        )
+    return "".join(lines) + "</table>"
+
+
+def _tree(data: object) -> str:
+    """Any JSON as nested tables."""
+    if isinstance(data, Mapping):
+        return "<table>" + "".join(f"<tr><th>{escape(str(k))}<td>{_tree(v)}" for k, v in data.items()) + "</table>"
+    if isinstance(data, (list, tuple)):
+        return " to ".join(_tree(v) for v in data)
+    return escape(str(data))
+
+
+def _figure(made: Made) -> str:
+    answer = made.answer
+    wrong = [f"{name}: {_seen(made, name)}" for name, is_right in answer.right.items() if not is_right]
+    verdict = f'<br><span class="wrong">{escape("; ".join(wrong))}</span>' if wrong else ""
+    text = f"{escape(answer.question.prompt)}{verdict}"
+    return f'<figure><img alt="" loading="lazy" src="data:image/webp;base64,{_webp(made)}"><figcaption>{text}</figcaption></figure>'
+
+
+def _seen(made: Made, name: str) -> str:
+    verdict = made.answer.verdict
+    if hasattr(verdict, name):
+        return str(getattr(verdict, name))
+    return ", ".join(getattr(s, name) for s in verdict.subjects) or "nobody"
+
+
+def _webp(made: Made) -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "clip.webp"
+        write_video(path, made.clip.frames, fps=made.clip.shape.fps, quality="medium")
+        return base64.b64encode(path.read_bytes()).decode()

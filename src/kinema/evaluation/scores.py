@@ -1,0 +1,180 @@
+"""Scores of a model: what judges see in its clips against what was asked for, by attribute, by slice, and as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import permutations
+from typing import Any
+
+from kinema.evaluation.judges import SubjectVerdict, Verdict
+from kinema.evaluation.questions import OF_SUBJECTS, OF_WHOLE, Question
+from kinema.evaluation.statistics import wilson
+
+COUNT, ALL = "count", "all"
+_FEWEST = 8  # answers that a slice needs to be named
+_WORSE = 0.15  # by so much a slice is below the rest to be named
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """A question, what the judges see in the clip, and which attributes are right."""
+
+    question: Question
+    verdict: Verdict
+    right: Mapping[str, bool]
+
+    @property
+    def is_right(self) -> bool:
+        """Whether all that was asked for is there."""
+        return all(self.right.values())
+
+
+def answer(question: Question, verdict: Verdict) -> Answer:
+    """How ``verdict`` fits ``question``. Of several subjects an attribute is right if it is right of each.
+
+    Whom the judges see is matched to who was asked for so that most is right; where fewer are seen, the rest is wrong.
+    """
+    right = {name: getattr(verdict, name) == word for name, word in question.whole.items()}
+    matched = _matched(question.subjects, verdict.subjects)
+    for name in OF_SUBJECTS:
+        stated = [(s[name], found) for s, found in zip(question.subjects, matched, strict=True) if name in s]
+        if stated:
+            right[name] = all(found is not None and getattr(found, name) == word for word, found in stated)
+    if len(question.subjects) > 1:
+        right[COUNT] = verdict.count == len(question.subjects)
+    return Answer(question=question, verdict=verdict, right=right)
+
+
+def agreement(question: Question, verdict: Verdict) -> float:
+    """The share of what was asked for that is there, from 0 to 1."""
+    right = answer(question, verdict).right.values()
+    return sum(right) / len(right)
+
+
+@dataclass
+class _Share:
+    right: int = 0
+    asked: int = 0
+
+    def add(self, *, is_right: bool) -> None:
+        self.right += is_right
+        self.asked += 1
+
+    def to_dict(self) -> dict[str, Any]:
+        low, high = wilson(self.right, self.asked)
+        share = self.right / self.asked
+        return {"share": round(share, 4), "interval_95": [round(low, 4), round(high, 4)], "asked": self.asked}
+
+
+def table(answers: Sequence[Answer]) -> dict[str, Any]:
+    """Shares of right answers with their 95 % intervals: by attribute, by suite, by language, paired, and the slices that do worse."""
+    return {
+        "attributes": shares(answers),
+        "suites": _by(answers, lambda a: a.question.suite),
+        "languages": _by(answers, lambda a: a.question.language),
+        "paired": paired(answers),
+        "worse": worse(answers),
+        "pass": passes(answers),
+    }
+
+
+def _by(answers: Sequence[Answer], key: Callable[[Answer], str]) -> dict[str, Any]:
+    return {name: shares([a for a in answers if key(a) == name]) for name in dict.fromkeys(map(key, answers))}
+
+
+def share_of(right: Sequence[bool]) -> dict[str, Any]:
+    """The share of right ones, with its 95 % interval and how many they are of."""
+    share = _Share(right=sum(right), asked=len(right))
+    return share.to_dict()
+
+
+def shares(answers: Iterable[Answer]) -> dict[str, Any]:
+    """By attribute, and of answers that are right in all."""
+    found: dict[str, _Share] = {}
+    for one in answers:
+        for name, is_right in one.right.items():
+            found.setdefault(name, _Share()).add(is_right=is_right)
+        found.setdefault(ALL, _Share()).add(is_right=one.is_right)
+    order = [*OF_SUBJECTS, COUNT, *OF_WHOLE, ALL]
+    return {name: found[name].to_dict() for name in order if name in found}
+
+
+def paired(answers: Iterable[Answer]) -> dict[str, Any]:
+    """English against Chinese where both asked for one scene with one seed: by attribute, how often only the one or the other is right."""
+    rows: dict[tuple[str, int], dict[str, Answer]] = {}
+    for one in answers:
+        if one.question.scene is not None:
+            rows.setdefault((one.question.suite, one.question.seed), {})[one.question.language] = one
+    both = [row for row in rows.values() if {"en", "zh"} <= set(row)]
+    out = {}
+    for name in (*OF_SUBJECTS, COUNT, *OF_WHOLE):
+        pairs = [(r["en"].right[name], r["zh"].right[name]) for r in both if name in r["en"].right]
+        if pairs:
+            only = [sum(a and not b for a, b in pairs), sum(b and not a for a, b in pairs)]
+            out[name] = {
+                "pairs": len(pairs),
+                "only_en": only[0],
+                "only_zh": only[1],
+                "gap": round((only[0] - only[1]) / len(pairs), 4),
+            }
+    return out
+
+
+def worse(answers: Sequence[Answer]) -> list[dict[str, Any]]:
+    """Slices (one word that was asked for) in which an attribute is right clearly less often than in the rest, the worst first."""
+    found = []
+    for name in dict.fromkeys(n for a in answers for n in a.right):
+        known = [a for a in answers if name in a.right]
+        for part, word in dict.fromkeys(pair for a in known for pair in _words(a.question)):
+            inside = [a.right[name] for a in known if (part, word) in _words(a.question)]
+            outside = [a.right[name] for a in known if (part, word) not in _words(a.question)]
+            if min(len(inside), len(outside)) < _FEWEST:
+                continue
+            share, rest = sum(inside) / len(inside), sum(outside) / len(outside)
+            is_clear = wilson(sum(inside), len(inside))[1] < rest
+            if rest - share >= _WORSE and is_clear:
+                found.append(
+                    {
+                        "attribute": name,
+                        "where": {part: word},
+                        "share": round(share, 4),
+                        "rest": round(rest, 4),
+                        "asked": len(inside),
+                    }
+                )
+    return sorted(found, key=lambda row: row["share"] - row["rest"])
+
+
+def passes(answers: Iterable[Answer]) -> dict[str, Any]:
+    """Of prompts that were asked with several seeds: the share right in all with one (pass@1), and with the best of all."""
+    rows: dict[tuple[str, str], list[Answer]] = {}
+    for one in answers:
+        rows.setdefault((one.question.suite, one.question.prompt), []).append(one)
+    many = [row for row in rows.values() if len(row) > 1]
+    if not many:
+        return {}
+    size = min(len(row) for row in many)
+    return {
+        "prompts": len(many),
+        "pass@1": round(sum(a.is_right for row in many for a in row) / sum(map(len, many)), 4),
+        f"pass@{size}": round(sum(any(a.is_right for a in row[:size]) for row in many) / len(many), 4),
+    }
+
+
+def _matched(wanted: Sequence[Mapping[str, str]], seen: Sequence[SubjectVerdict]) -> tuple[SubjectVerdict | None, ...]:
+    """Whom the judges see for each of ``wanted``: the assignment in which most words are right, kinds before all."""
+    padded = (*seen, *[None] * len(wanted))
+
+    def fit(order: tuple[SubjectVerdict | None, ...]) -> float:
+        pairs = [(s, f) for s, f in zip(wanted, order, strict=True) if f is not None]
+        return sum(
+            (2 if name == "kind" else 1) * (getattr(f, name) == word) for s, f in pairs for name, word in s.items()
+        )
+
+    return max(permutations(padded, len(wanted)), key=fit)
+
+
+def _words(question: Question) -> tuple[tuple[str, str], ...]:
+    of_subjects = [pair for s in question.subjects for pair in s.items()]
+    return (*dict.fromkeys(of_subjects), *question.whole.items(), ("language", question.language))
