@@ -267,7 +267,7 @@ def showcase() -> Picture:
     size = (176, 112)
     chosen = [
         scene_of("puppy", "play", place="park", time="day"),
-        scene_of("cliff", place="coast", time="sunset", elevation_deg=13.0, layout=3),
+        scene_of("cliff", place="coast", time="sunset", elevation_deg=20.0, layout=3),
         scene_of("astronaut", "wave", place="desert", time="night"),
         scene_of("boat", "float", place="lake", time="dawn", weather="fog"),
         scene_of("train", "walk", place="hills", time="day", weather="cloudy"),
@@ -277,7 +277,7 @@ def showcase() -> Picture:
         scene_of("duck", "walk", place="street", time="day", weather="rain"),
         scene_of("lantern", "swing", place="room", time="night"),
     ]
-    return grid([still(scene, size=size, at_s=0.7) for scene in chosen], columns=5)
+    return grid([still(scene, size=size, at_s=1.15) for scene in chosen], columns=5)
 
 
 PICTURES: dict[str, Callable[[], Picture]] = {

@@ -8,7 +8,7 @@ from kinema.world.motion import poses
 from kinema.world.motion.act import Act
 from kinema.world.motion.air import pendulum, rocket_times
 from kinema.world.motion.cups import pouring
-from kinema.world.scene import Scene, Subject
+from kinema.world.scene import Scene
 from kinema.world.solids import Solid, gather
 from tests.world.motion.scenes import every, one, two
 
@@ -75,18 +75,6 @@ def test_a_rocket_burns_below_its_foot_and_smokes_at_its_start() -> None:
     assert float(_size(outer)[0]) < 0.1
     assert max(float(_size(s)[0]) for s in smoke) < 1e-3
     assert min(float(_size(s)[burning].max()) for s in smoke) > 0.1
-
-
-@pytest.mark.parametrize("subject", ["person", "cliff"])
-def test_waves_break_on_the_coast(subject: str) -> None:
-    scene = Scene(
-        subjects=(Subject(kind=subject, colour="brown", action="stand"),), place="coast", time="sunset", layout=3
-    )
-    spray = _effects(scene)
-    assert len(spray) >= 6
-    heights = torch.stack([s.matrix[:, 1, 3] for s in spray])
-    assert float(heights.max()) > 0.3
-    assert float(torch.stack([_size(s) for s in spray])[:, 0].max()) < 1e-3  # nothing before the first wave
 
 
 def test_a_boat_leaves_foam_behind_it() -> None:

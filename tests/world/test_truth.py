@@ -33,8 +33,8 @@ def test_the_truth_is_json_of_the_whole_clip() -> None:
     assert all(len(subject["states"]) == len(subject["boxes"]) == 5 for subject in facts["subjects"])
     assert [len(row) for row in facts["camera"]["features"]] == [CAMERA_FEATURES] * 5
     assert {language: list(forms) for language, forms in facts["captions"].items()} == {
-        "en": ["short", "dense", "json"],
-        "zh": ["short", "dense", "json"],
+        "en": ["short", "full", "dense", "json"],
+        "zh": ["short", "full", "dense", "json"],
     }
 
 

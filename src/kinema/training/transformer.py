@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from kinema.core.geometry import Bucket
 from kinema.core.progress import CancelToken, Observer, ignore_progress
 from kinema.data.load.loader import Batch, Loader, batch_sizes
-from kinema.data.load.seeds import generator
+from kinema.data.load.seeds import derive_seed, generator
 from kinema.data.load.shards import ShardSet
 from kinema.flow.paths import FlowMatching
 from kinema.flow.times import time_bins
@@ -23,6 +23,7 @@ from kinema.models.transformers.video import VideoTransformer
 from kinema.training.conditions import ConditionRecipe, TimeRecipe, draw_conditions, masked_loss, scalar_values
 from kinema.training.loop import Loop, LoopRecipe, Outcome, averaged, facts_of_latest
 from kinema.training.speed import Dtype, autocast, compile_or_not, count_flops, measured_facts
+from kinema.training.stills import WithStills
 
 TRANSFORMER, TEXT = "transformer", "text_encoder"
 Weights = Mapping[str, Mapping[str, Tensor]]
@@ -32,7 +33,8 @@ Weights = Mapping[str, Mapping[str, Tensor]]
 class TransformerRecipe:
     """Everything that decides what a transformer becomes, but for its data and the weights it starts from.
 
-    ``is_text_frozen``: the text encoder stays as it starts, since `kinema.training.text` has trained it.
+    ``is_text_frozen``: the text encoder stays as it starts, since `kinema.training.text` has trained it. ``stills`` is the share of
+    steps in which clips are learned from as pictures (`kinema.training.stills`).
     """
 
     config: VideoTransformerConfig
@@ -42,6 +44,7 @@ class TransformerRecipe:
     times: TimeRecipe = field(default_factory=TimeRecipe)
     batch_tokens: int = 10_000
     shares: Mapping[Bucket, float] | None = None
+    stills: float = 0.0
     dtype: Dtype | Literal["auto"] = "auto"
     compile: bool = True
     is_text_frozen: bool = False
@@ -72,10 +75,7 @@ class TransformerTask:
             module.to(self.device)
         if recipe.is_text_frozen:
             self.text_encoder.requires_grad_(False)
-        sizes = batch_sizes(train.buckets, tokens=recipe.batch_tokens, tokens_of=self._tokens(train))
-        self.loader = Loader(
-            train, sizes=sizes, seed=recipe.loop.seed, shares=recipe.shares, pin=self.device.type == "cuda"
-        )
+        self.loader = self._loader(train)
         self._network: Callable[..., Tensor] = self.transformer
         self._flops: dict[Bucket, float] = {}
         self.facts = measured_facts(self._try, self.device, wanted=recipe.dtype, known=known)
@@ -117,7 +117,7 @@ class TransformerTask:
         losses: dict[str, list[Tensor]] = {}
         for bucket, count in self.validation.buckets.items():
             limit = min(count, recipe.validation_samples)
-            size = min(limit, self.loader.sizes.get(bucket, limit))
+            size = min(limit, self._sizes.get(bucket, limit))
             for start in range(0, limit - size + 1, size):
                 for i, level in enumerate(time_bins(recipe.validation_bins)):
                     losses.setdefault(f"bin{i}", []).append(
@@ -172,11 +172,26 @@ class TransformerTask:
             )  # fmt: skip
         return masked_loss(output.cpu(), self.path.target(x0, noise, sigma), nothing)
 
-    def _tokens(self, shards: ShardSet) -> dict[Bucket, int]:
+    def _loader(self, train: ShardSet) -> Loader | WithStills:
+        recipe, pin = self.recipe, self.device.type == "cuda"
+        self._sizes = batch_sizes(train.buckets, tokens=recipe.batch_tokens, tokens_of=self._tokens(train))
+        clips = Loader(train, sizes=self._sizes, seed=recipe.loop.seed, shares=recipe.shares, pin=pin)
+        if recipe.stills == 0:
+            return clips
+        buckets = {b: n for b, n in train.buckets.items() if b.frames > 1}
+        sizes = batch_sizes(buckets, tokens=recipe.batch_tokens, tokens_of=self._tokens(train, frames=1))
+        stills = Loader(train, sizes=sizes, seed=derive_seed(recipe.loop.seed, "stills"), pin=pin)
+        return WithStills(clips, stills, share=recipe.stills)
+
+    def _tokens(self, shards: ShardSet, frames: int | None = None) -> dict[Bucket, int]:
+        """Tokens of a sample of each bucket, or of ``frames`` latent frames of it."""
         tokens = {}
         for bucket in shards.buckets:
-            frames, height, width = shards.read(bucket, [0])[0]["latents"].shape[2:]
-            tokens[bucket] = frames * height * width // self.recipe.config.patch_volume + self.recipe.text.num_tokens
+            all_frames, height, width = shards.read(bucket, [0])[0]["latents"].shape[2:]
+            frames_read = frames or all_frames
+            tokens[bucket] = (
+                frames_read * height * width // self.recipe.config.patch_volume + self.recipe.text.num_tokens
+            )
         return tokens
 
     def _compile(self) -> None:
@@ -239,6 +254,7 @@ def identity_of(recipe: TransformerRecipe, train: ShardSet) -> dict[str, Any]:
         "times": asdict(recipe.times),
         "batch_tokens": recipe.batch_tokens,
         "is_text_frozen": recipe.is_text_frozen,
+        "stills": recipe.stills,
         "shares": {str(b): s for b, s in (recipe.shares or {}).items()},
         "compile": recipe.compile,
         "data": train.fingerprint,

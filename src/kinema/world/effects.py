@@ -1,4 +1,6 @@
-"""What is neither a subject nor a prop, but belongs to what happens: ropes, poured water, flames, smoke, splashes, wakes.
+"""What is neither a subject nor a prop, but belongs to what happens: ropes, poured water, flames, smoke, wakes.
+
+What is thrown up in drops is `kinema.world.spray`.
 
 Every scene has a fixed number of solids; what isn't there at a moment is too small to see. Legend: n moments.
 """
@@ -15,8 +17,7 @@ from torch import Tensor
 from kinema.world.affine import Number, compose, rotate, scale, translate
 from kinema.world.motion import air, cups
 from kinema.world.motion.act import Act, smooth
-from kinema.world.motion.constants import AFLOAT, JUMP_AIR_S, JUMP_REST_S, SEA_CRASH_S, SEA_S, half_width
-from kinema.world.places.shores import cliffs
+from kinema.world.motion.constants import AFLOAT, half_width
 from kinema.world.pose import Pose
 from kinema.world.scene import Scene
 from kinema.world.solids import BOX, CONE, CYLINDER, ELLIPSOID, Colour, Solid
@@ -30,7 +31,6 @@ _ASH: Colour = (0.42, 0.40, 0.42)
 _FLAME: Colour = (1.3, 0.50, 0.06)
 _GLOW: Colour = (1.4, 1.05, 0.30)
 _SMALL = 1e-4  # half size of what isn't there
-_GRAVITY_OF_DROPS = 4.0
 
 
 def effects(scene: Scene, times_s: Float[Tensor, " n"], poses: Sequence[Pose]) -> list[Solid]:
@@ -39,8 +39,6 @@ def effects(scene: Scene, times_s: Float[Tensor, " n"], poses: Sequence[Pose]) -
     solids: list[Solid] = []
     for number, pose in enumerate(poses):
         solids += _of_subject(t, Act(scene=scene, number=number), pose, poses)
-    if scene.place == "coast":
-        solids += _surf(t, scene)
     return solids
 
 
@@ -53,12 +51,8 @@ def _of_subject(t: Tensor, act: Act, pose: Pose, poses: Sequence[Pose]) -> list[
         return _stream(t, act, Act(scene=act.scene, number=act.subject.target))
     if kind == "rocket" and action == "fly":
         return _exhaust(t, act, pose)
-    if kind == "fish" and action == "jump":
-        return _splashes(t, act, pose)
     if kind in AFLOAT and action in ("walk", "run"):
         return _wake(t, act, pose)
-    if kind == "cliff":
-        return _burst(t, (pose.x[:1] + 0.9 * half_width(act.subject), pose.z[:1] + 0.5), 0.8, 0.0)
     return _plume(t, act, pose) if kind == "volcano" else []
 
 
@@ -141,39 +135,21 @@ def _exhaust(t: Tensor, act: Act, pose: Pose) -> list[Solid]:
     return solids
 
 
-def _splashes(t: Tensor, act: Act, pose: Pose) -> list[Solid]:
-    """Drops thrown up where a fish leaves the water and where it enters again."""
-    period = JUMP_AIR_S + JUMP_REST_S
-    within = t % period
-    solids = []
-    for moment in (JUMP_REST_S, 0.0):
-        s = torch.where(within < moment, within + period, within) - moment
-        alive = smooth(s / 0.05) * (1 - smooth((s - 0.35) / 0.2))
-        where = torch.cos(math.pi * ((t - s) / period))  # the place of the leap's start or end
-        x = act.subject.x - act.sign * air.LEAP_HALF * where
-        for out, speed in ((-0.5, 1.4), (0.1, 1.9), (0.6, 1.5)):
-            y = (speed * s - _GRAVITY_OF_DROPS * s * s / 2).clamp(min=0.0)
-            radius = _there(0.065 * alive)
-            solids.append(
-                _ball((x + out * s.clamp(max=0.7) * 0.8, y, pose.z + 0.1 * out), (radius, 1.4 * radius, radius), _FOAM)
-            )
-    return solids
-
-
 def _wake(t: Tensor, act: Act, pose: Pose) -> list[Solid]:
-    """Two streaks of foam behind what goes through the water, which tremble, and one at its bow."""
+    """Two streaks of foam behind what goes through the water, which tremble, and two that part at its bow."""
     size, ahead, side = act.size, pose.yaw.cos(), -pose.yaw.sin()
     wide = half_width(act.subject)
     strength = (1.0 if act.subject.action == "run" else 0.75) * (0.35 + 0.65 * pose.effort.clamp(0, 1))
     solids = []
-    for k, (along, across) in enumerate(((-0.95, -0.16), (-0.95, 0.16), (0.75, 0.0))):
+    for k, (along, across) in enumerate(((-0.95, -0.16), (-0.95, 0.16), (0.62, -0.19), (0.62, 0.19))):
         x = pose.x + wide * along * ahead - across * side
         z = pose.z + wide * along * side + across * ahead
         tremble = 1 + 0.15 * torch.sin(7.0 * t + 2.1 * k)
-        long = (0.30 if k < 2 else 0.12) * size * strength * tremble
+        long = (0.30 if k < 2 else 0.24) * size * strength * tremble
+        spread = (0.16 if k < 2 else 0.42) * (1 if across > 0 else -1)
         matrix = compose(
-            translate(x, 0.012 + 0 * t, z), rotate("y", pose.yaw + (0.16 if across > 0 else -0.16) * (k < 2)),
-            scale(long, 0.02, 0.055 * size if k < 2 else 0.12 * size),
+            translate(x, 0.012 + 0 * t, z), rotate("y", pose.yaw + spread),
+            scale(long, 0.018, (0.05 if k < 2 else 0.035) * size),
         )  # fmt: skip
         solids.append(Solid(shape=ELLIPSOID, matrix=matrix, colour=_FOAM, casts=False))
     return solids
@@ -188,35 +164,3 @@ def _plume(t: Tensor, act: Act, pose: Pose) -> list[Solid]:
         x = pose.x + act.size * (0.05 * math.sin(2.3 * k) + act.sign * 0.28 * age * age)
         solids.append(_ball((x, act.size * (0.92 + 0.75 * age), pose.z), (radius, 0.85 * radius, radius), _ASH))
     return solids
-
-
-def _surf(t: Tensor, scene: Scene) -> list[Solid]:
-    """Waves that break on the rocks and at the foot of the cliffs of a coast."""
-    shape = cliffs(scene)
-    x, z, radius = shape.rocks[0]
-    solids = _burst(t, (x, z + 0.8 * radius), 1.1 * shape.scale, 0.0)
-    wall_x = shape.gap_x + (shape.gap_half + 0.5 * shape.scale) * (1 if shape.gap_x < 0 else -1)
-    return solids + _burst(t, (wall_x, shape.foot_z(wall_x) + 0.15), 1.3 * shape.scale, 0.18)
-
-
-def _burst(t: Tensor, place: tuple[Number, Number], tall: float, late_s: float) -> list[Solid]:
-    """Spray thrown up at a place (x, z) whenever a wave hits: blobs that rise, spread and fall back, and foam below them."""
-    begins = SEA_CRASH_S + late_s
-    s = torch.where(t < begins, SEA_S, (t - begins) % SEA_S)
-    alive = smooth(s / 0.12) * (1 - smooth((s - 0.75) / 0.45))
-    x, z = place
-    solids = []
-    for out, up in ((-0.34, 0.72), (0.0, 1.0), (0.36, 0.66)):
-        rise = tall * up * (4 * (s / 1.1) * (1 - s / 1.1)).clamp(min=0.0)
-        radius = _there((0.13 + 0.09 * s.clamp(max=1.2)) * tall * alive)
-        centre = (x + out * tall * (0.6 + 0.7 * s.clamp(max=1.2)), 0.75 * rise, z + 0 * t)
-        solids.append(_ball(centre, (radius, _there(alive * (0.14 * tall + 0.22 * rise)), 0.8 * radius), _FOAM))
-    low = _there(0.16 * tall * alive)
-    return [
-        *solids,
-        _ball(
-            (x + 0 * t, 0.3 * low, z + 0.05 + 0 * t),
-            (_there(0.62 * tall * alive), low, _there(0.3 * tall * alive)),
-            _FOAM,
-        ),
-    ]

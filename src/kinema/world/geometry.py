@@ -16,9 +16,10 @@ from kinema.world.affine import compose, invert
 from kinema.world.backdrop import backdrop_depth
 from kinema.world.camera import frame_times, scene_camera
 from kinema.world.hits import FAR, Coordinates
-from kinema.world.places import props
 from kinema.world.scene import Scene
-from kinema.world.solids import stand
+from kinema.world.scenery import scenery
+from kinema.world.solids import Solids
+from kinema.world.spray import spray_points
 from kinema.world.stage import EFFECT, cast
 from kinema.world.trace import trace
 from kinema.world.view import View
@@ -49,23 +50,28 @@ def geometry(scene: Scene, shape: VideoShape, *, device: str | torch.device = "c
         View.of([scene_camera(inner, t)], height_px=shape.height_px, width_px=shape.width_px) for t in (times, later)
     )
     now, moved = (cast(inner, t) for t in (times, later))
-    front = trace(now.solids, view, view.whole(), device=place, with_index=True)
-    back = trace(stand([props(inner)], len(times)), view, view.whole(), device=place)
+    behind, swayed = (scenery([inner], t) for t in (times, later))
+    front, back = (trace(solids, view, view.whole(), device=place, with_index=True) for solids in (now.solids, behind))
     depth, point = _seen(inner, view, torch.minimum(front.depth, back.depth), place)
     is_front = front.depth < back.depth
-    # A point of a subject moves with its solid: out of the solid's frame now, into its frame later.
-    carry = compose(moved.solids.matrix, invert(now.solids.matrix)).to(place, torch.float32)
     assert front.index is not None, "asked for"
-    number = front.index.clamp(min=0).to(torch.int64)
-    own = carry[torch.arange(len(times), device=place)[:, None, None], number]  # n h w 3 4
-    carried = [
-        own[..., k, 0] * point[0] + own[..., k, 1] * point[1] + own[..., k, 2] * point[2] + own[..., k, 3]
-        for k in range(3)
-    ]
-    point = [torch.where(is_front, c, p) for c, p in zip(carried, point, strict=True)]
-    flow = _project(after, point, place) - _middles(view, place)
+    moving = [(is_front, front.index, now.solids, moved.solids)]
+    if not torch.equal(behind.matrix, swayed.matrix):
+        assert back.index is not None, "asked for"
+        moving.append((~is_front & (back.depth <= depth), back.index, behind, swayed))
+    for where, index, before, then in moving:
+        carried = _carried(point, index, before, then)
+        point = [torch.where(where, c, p) for c, p in zip(carried, point, strict=True)]
     owners = torch.tensor(now.owners, dtype=torch.int16, device=place)
-    owner = torch.where(is_front, owners[number], EFFECT)
+    owner = torch.where(is_front, owners[front.index.clamp(min=0).to(torch.int64)], EFFECT)
+    for burst in now.bursts:
+        thrown = spray_points(burst, view, after, 1 / shape.fps, device=place)
+        if thrown is not None:
+            is_nearer = thrown[0] < depth
+            depth = torch.where(is_nearer, thrown[0], depth)
+            owner = torch.where(is_nearer, EFFECT, owner)
+            point = [torch.where(is_nearer, t, p) for t, p in zip(thrown[1], point, strict=True)]
+    flow = _project(after, point, place) - _middles(view, place)
     if scene.flipped:
         depth, owner, flow = depth.flip(2), owner.flip(2), flow.flip(2) * torch.tensor([-1.0, 1.0], device=place)
     return Geometry(depth=depth, owner=owner, flow=flow)
@@ -91,6 +97,17 @@ def _seen(scene: Scene, view: View, depth: Tensor, device: torch.device) -> tupl
     sky = depth >= FAR
     reach = torch.where(sky, _SKY_DEPTH, depth)
     return torch.where(sky, torch.inf, depth), [eye[:, k] + reach * ray[k] for k in range(3)]
+
+
+def _carried(point: Coordinates, index: Tensor, before: Solids, later: Solids) -> Coordinates:
+    """Where points of the solids numbered ``index`` are later: each moves with its solid, out of its frame now, into its frame then."""
+    carry = compose(later.matrix, invert(before.matrix)).to(index.device, torch.float32)
+    views = torch.arange(len(carry), device=index.device)[:, None, None]
+    own = carry[views, index.clamp(min=0).to(torch.int64)]  # n h w 3 4
+    return [
+        own[..., k, 0] * point[0] + own[..., k, 1] * point[1] + own[..., k, 2] * point[2] + own[..., k, 3]
+        for k in range(3)
+    ]
 
 
 def _middles(view: View, device: torch.device) -> Float[Tensor, "h w 2"]:

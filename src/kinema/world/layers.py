@@ -36,7 +36,7 @@ def add_layer(
     covered = (hits.depth < FAR).to(torch.float32)
     shine = _shine(hits, view, light, is_cartoon=is_cartoon)
     ink = _outline(hits, view) if is_cartoon else None
-    at = _pixels(window, rows, picture.device)
+    at = pixels_of(window, rows, picture.device)
     share = _halve(covered)
     nearest = -torch.nn.functional.max_pool2d(-hits.depth[:, None], _GRAIN)[:, 0]
     depth[at] = torch.where(share > 0.5, nearest, depth[at])
@@ -56,7 +56,7 @@ def add_shadow(
     if window is None or lights.shadow == 0:
         return
     dark = 1 - lights.shadow * shadow(solids, lights.sun, view, window=window, device=picture.device)
-    at = _pixels(window, rows, picture.device)
+    at = pixels_of(window, rows, picture.device)
     for k in range(3):
         pixels = (at[0], k, at[1], at[2])
         picture[pixels] = picture[pixels] * dark
@@ -107,7 +107,7 @@ def _outline(hits: Hits, view: View) -> Tensor:
     return torch.where(high[:, 0] == low[:, 0], 1.0, _INK)
 
 
-def _pixels(window: Window, rows: Tensor, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+def pixels_of(window: Window, rows: Tensor, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     """Indices (n 1 1, n h 1, n 1 w) of the window's pixels."""
     down = window.top.to(device)[:, None, None] + torch.arange(window.height_px, device=device)[None, :, None]
     across = window.left.to(device)[:, None, None] + torch.arange(window.width_px, device=device)[None, None, :]

@@ -12,6 +12,7 @@ from torch import Tensor
 from kinema.world.solids import (
     BAND,
     BRICKS,
+    CRAGS,
     CROSS,
     DOTS,
     GORES,
@@ -110,6 +111,13 @@ def _bricks(at: Coordinates, normal: Coordinates) -> Tensor:
     return (joint | (_share(row) < 0.16)) & (normal[1].abs() < 0.5)
 
 
+def _crags(at: Coordinates, normal: Coordinates) -> Tensor:
+    across = torch.where(normal[0].abs() > normal[2].abs(), at[2], at[0])
+    bent = (_share(across * 0.95 + 0.2) - 0.5).abs()
+    ledge = _share(at[1] * 1.45 + 0.55 * bent + 0.18 * across) > 0.72
+    return ledge | ((_share(across * 0.7 + 0.22 * at[1]) - 0.5).abs() < 0.035)
+
+
 def _spokes(at: Coordinates, normal: Coordinates) -> Tensor:
     x, z = at[0].abs(), at[2].abs()
     return (torch.minimum(x, z) < 0.16) & (x * x + z * z < 0.42) & (normal[1].abs() > 0.5)
@@ -133,5 +141,6 @@ _WHERE: dict[str, Callable[[Coordinates, Coordinates], Tensor]] = {
     SPOTS: _spots,
     WINDOWS: _windows,
     BRICKS: _bricks,
+    CRAGS: _crags,
     SPOKES: _spokes,
 }

@@ -21,9 +21,9 @@ from kinema.world.derived import pose_map, sketch
 from kinema.world.geometry import geometry, mask_boxes
 from kinema.world.layers import add_layer, add_shadow, flatten
 from kinema.world.lights import lights
-from kinema.world.places import props
 from kinema.world.scene import Scene
-from kinema.world.solids import stand
+from kinema.world.scenery import scenery
+from kinema.world.spray import add_spray
 from kinema.world.stage import Cast, cast
 from kinema.world.view import View
 from kinema.world.weather import overlay
@@ -43,6 +43,7 @@ class Rendered:
     is in pixels to the next frame (x right, y down), ``boxes`` holds left, top, right, bottom of each subject's visible pixels in
     each frame (right and bottom exclusive; -1 where it isn't seen), ``sketch`` outlines on white, ``pose`` the subjects' limbs as
     coloured strokes on black. All but the frames have one sample a pixel, in its middle.
+    Spray that covers more than half of a pixel is what is seen there, and belongs to nobody.
     """
 
     frames: UInt8[Tensor, "t h w c"] | None = None
@@ -128,9 +129,11 @@ def _draw(
         acts.append((torch.arange(moments) + number * moments, cast(scene, times)))
     for rows, act in acts:
         add_shadow(picture, act.solids, view.take(rows), rows=rows, lights=light)
-    behind = stand([props(s) for s in scenes], moments)
+    behind = scenery(scenes, times)
     add_layer(picture, depth, behind, view, rows=torch.arange(len(view)), light=light.world, is_cartoon=is_cartoon)
     for rows, act in acts:
-        add_layer(picture, depth, act.solids, view.take(rows), rows=rows, light=light.subject, is_cartoon=is_cartoon)
+        seen = view.take(rows)
+        add_layer(picture, depth, act.solids, seen, rows=rows, light=light.subject, is_cartoon=is_cartoon)
+        add_spray(picture, depth, act.bursts, seen, rows=rows, light=light.subject, is_cartoon=is_cartoon)
     overlay(picture, scenes, times, view, depth=depth)
     return picture

@@ -18,11 +18,12 @@ from kinema.world.view import View, Window
 
 _REACH = 1.25  # the soft rim's outer radius, in radii of the solid
 _RING_POINTS = 9
+_THIN = 0.035  # half sizes below it grow to it, subject heights
 
 
 def shadow_boxes(solids: Solids, sun: Vector, view: View) -> Float[Tensor, "n 4"]:
     """Picture boxes that hold the shadow (left, top, right, bottom; pixels, not clipped)."""
-    m = solids.matrix[:, torch.tensor(solids.casts)]
+    m = _thickened(solids)[:, torch.tensor(solids.casts)]
     # A soft ball reaches beyond its radii; what has corners reaches to them.
     half = torch.maximum(m[..., :3].square().sum(-1).sqrt() * _REACH, m[..., :3].abs().sum(-1)) + 0.02
     points = []
@@ -46,7 +47,7 @@ def shadow(solids: Solids, sun: Vector, view: View, *, window: Window, device: t
     eye = view.eye(device)
     depth = eye[:, 1] / (-rise).clamp(min=1e-3)
     gx, gz = eye[:, 0] + depth * rx, eye[:, 2] + depth * rz
-    inverse = invert(solids.matrix)
+    inverse = invert(_thickened(solids))
     toward = torch.tensor(sun, dtype=torch.float64).expand(len(inverse), len(solids.shapes), 3)
     direction = apply(inverse, toward).to(device, torch.float32)[..., None, None]
     inverse = inverse.to(device, torch.float32)[..., None, None]
@@ -60,6 +61,15 @@ def shadow(solids: Solids, sun: Vector, view: View, *, window: Window, device: t
         shape = solids.shapes[p]
         light = light * (1 - _COVERS[shape.name](o, d, shape.ratio))
     return torch.where(rise < 0, 1 - light, 0.0)
+
+
+def _thickened(solids: Solids) -> Float[Tensor, "n p 3 4"]:
+    """Matrices of ``solids`` with no axis shorter than `_THIN`: a sail edge on to the sun has a line for a shadow, not dots."""
+    m = solids.matrix
+    long = m[..., :3].square().sum(-2, keepdim=True).sqrt()
+    # What is too small to see stays so.
+    grown = torch.where((long < _THIN) & (long.amax(-1, keepdim=True) > 2 * _THIN), _THIN / long.clamp(min=1e-9), 1.0)
+    return torch.cat([m[..., :3] * grown, m[..., 3:]], -1)
 
 
 def _ball_cover(o: Coordinates, d: Coordinates, ratio: float) -> Tensor:

@@ -65,6 +65,7 @@ SPOTS = "spots"  # the same on a dome
 SKIRT = "skirt"  # all below a zigzag line
 WINDOWS = "windows"  # two by two on each upright side
 BRICKS = "bricks"  # joints between staggered rows
+CRAGS = "crags"  # slanting ledges, and cracks across them
 SPOKES = "spokes"  # a cross on the ends: a wheel's
 GRAIN = "+grain"  # after another's name: darker streaks along y in the first colour, as of wood
 
@@ -101,22 +102,33 @@ class Solids:
 
 @dataclass(frozen=True, kw_only=True)
 class Prop:
-    """A shape that never moves: an upright one of half sizes ``radii``, leaning by ``lean`` radians in the picture's plane."""
+    """A shape that stands: half sizes ``radii``, turned about y, then leaning in the picture's plane, by so many radians.
+
+    In full wind it leans by about ``sway`` radians more, about its root at (``root_x``, 0).
+    """
 
     colour: Colour
     centre: Vector
     radii: Vector
     shape: Shape = ELLIPSOID
     lean: float = 0.0
+    turn: float = 0.0
     accent: Colour = (1.0, 1.0, 1.0)
     pattern: str = PLAIN
+    sway: float = 0.0
+    root_x: float = 0.0
 
     def rows(self) -> list[list[float]]:
         """Its matrix (3 rows of 4)."""
         c, s = math.cos(self.lean), math.sin(self.lean)
+        ct, st = math.cos(self.turn), math.sin(self.turn)
         rx, ry, rz = self.radii
         x, y, z = self.centre
-        return [[c * rx, -s * ry, 0.0, x], [s * rx, c * ry, 0.0, y], [0.0, 0.0, rz, z]]
+        return [
+            [c * ct * rx, -s * ry, c * st * rz, x],
+            [s * ct * rx, c * ry, s * st * rz, y],
+            [-st * rx, 0.0, ct * rz, z],
+        ]
 
 
 def gather(solids: Sequence[Solid]) -> Solids:

@@ -15,17 +15,19 @@ from kinema.world.motion import poses
 from kinema.world.pose import Pose
 from kinema.world.scene import Scene
 from kinema.world.solids import Solids, gather
+from kinema.world.spray import Burst, bursts
 
 EFFECT = -1  # the owner of what belongs to no subject
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cast:
-    """The solids of a scene's subjects and effects at n moments, and the number of the subject that owns each (`EFFECT` for none)."""
+    """The solids of subjects and effects at n moments, the subject that owns each (`EFFECT` for none), and water thrown up."""
 
     solids: Solids
     owners: tuple[int, ...]
     poses: tuple[Pose, ...]
+    bursts: tuple[Burst, ...] = ()
 
 
 def cast(scene: Scene, times_s: Float[Tensor, " n"]) -> Cast:
@@ -39,7 +41,8 @@ def cast(scene: Scene, times_s: Float[Tensor, " n"]) -> Cast:
     if extra:
         parts.append(gather(extra))
         owners += [EFFECT] * len(extra)
-    return Cast(solids=beside(parts), owners=tuple(owners), poses=tuple(held))
+    thrown = bursts(scene, times_s, held)
+    return Cast(solids=beside(parts), owners=tuple(owners), poses=tuple(held), bursts=tuple(thrown))
 
 
 def beside(parts: Sequence[Solids]) -> Solids:

@@ -14,10 +14,14 @@ from torch import Tensor
 from kinema.world.backdrop.far import layer_paint, layers_of, profile
 from kinema.world.backdrop.field import Planes, Points, cells, mix, rings, shade, smooth
 from kinema.world.backdrop.sky import light_azimuth, sky_paint
+from kinema.world.kinds import subject_size
+from kinema.world.motion.constants import SEA_CRASH_S, SEA_S
 from kinema.world.places.grounds import CLEAR_SEA, FOAM, WATERS
 from kinema.world.places.shores import COAST_SHORE_Z, FAR_BANK_Z, FAR_SAND_Z, LAKE_SHORE_Z, SHORE_Z, cliffs
 from kinema.world.scene import Scene
 
+_FOOT = 0.56  # radius of a cliff's foot, in its own heights
+_NOWHERE = (0.0, 0.0, -1.0e3)  # x, z, radius of what isn't there
 _GLITTER = {"dawn": (1.0, 0.86, 0.84), "sunset": (1.0, 0.78, 0.36), "night": (0.80, 0.84, 0.95)}
 
 
@@ -41,6 +45,11 @@ def pour(picture: Tensor, points: Points) -> None:
         ring = rings(points.x / 0.35, points.z / 0.35, points.time, pixel, rate=1.5, shift=points.phase[1])
         water = mix(water, FOAM, ring * 0.5 * points.fade(9.0))
     water = _glitter(points, water)
+    stacks = _stacks(points) if points.scene.place != "coast" else None  # whose foam has them already
+    if stacks is not None:
+        across, along = _ruffle(points)
+        wash = _wash_round(points, stacks, _finer(across), _finer(along))
+        foam = wash if foam is None else torch.maximum(foam, wash)
     share = (out / 0.12).clamp(0, 1)
     white = _bright_foam(points) if points.scene.place == "coast" else FOAM
     for k in range(3):
@@ -80,45 +89,92 @@ def _beach(points: Points) -> tuple[Tensor, Planes, Tensor | None]:
 def _coast(points: Points) -> tuple[Tensor, Planes, Tensor | None]:
     x, z, t, phase = points.x, points.z, points.time, points.phase
     sea = WATERS["coast"]
-    afloat = points.scene.is_afloat
-    way = -1.0 if afloat else 1.0  # where the waves go
+    way = -1.0 if points.scene.is_afloat else 1.0  # where the waves go
     beat = 2 * math.pi * t / sea.period_s
-    swell = (
-        2 * math.pi / sea.wave_length * -way * z
-        + beat
-        + 0.9 * torch.sin(0.7 * x + phase[2])
-        + 0.5 * torch.sin(1.9 * x + phase[3])
-    )
-    wave = torch.sin(swell)
+    bend = 0.9 * torch.sin(0.7 * x + phase[2])
+    swell = 2 * math.pi / sea.wave_length * -way * z + beat + bend + 0.5 * torch.sin(1.9 * x + phase[3])
     fade = points.fade(14.0)
-    chop = torch.sin(4.1 * x + 1.4 * torch.sin(3.3 * z + 0.8 * t + phase[0])) * torch.sin(
-        5.3 * z + 1.1 * t + 1.2 * torch.sin(2.3 * x)
-    )
-    water = mix(sea.near, sea.far, smooth((points.depth - 3.0) / 20.0))
-    tint = [c / li for c, li in zip(points.lights.horizon, points.lights.on_ground, strict=True)]
-    water = mix(water, tint, 0.38 * smooth((points.depth - 2.0) / 18.0))
-    water = shade(water, 1 + (sea.swell * wave * 0.7 + 0.16 * chop) * fade)
-    # Crests break behind their front: a bright line, and torn foam that it leaves.
-    crest = ((wave - 0.70) * 3.4).clamp(0, 1)
-    trail = (torch.sin(swell - 0.9) - 0.25).clamp(0, 1) * ((chop - 0.15) * 4).clamp(0, 1) * 0.55
-    water = mix(
-        water,
-        _bright_foam(points),
-        (torch.maximum(crest * (0.75 + 0.4 * chop).clamp(0, 1), trail) * fade * 0.95).clamp(0, 1),
-    )
+    ruffle = _ruffle(points)
+    chop, lace = ruffle[0] * ruffle[1], _net(*ruffle)
+    fine = (_finer(ruffle[0]), _finer(ruffle[1]))
+    water = _swelling(points, swell, chop + 0.9 * fine[1], chop, fade)
+    # Each wave breaks along a bright front, here more and there less, and leaves torn foam behind it.
+    behind = (swell / (2 * math.pi)).frac()
+    behind = behind + (behind < 0)
+    rim = points.deep / sea.wave_length + 0.02
+    breaks = (0.70 + 0.50 * bend + 0.35 * chop).clamp(0.25, 1)
+    front = (behind / rim).clamp(max=1) * ((0.13 + 0.05 * chop - behind) * 14).clamp(0, 1)
+    trail = (1 - behind / 0.62).clamp(min=0) * (lace * 1.5).clamp(max=1) * 0.75 * (behind / rim).clamp(max=1)
+    water = mix(water, _bright_foam(points), torch.maximum(front, trail) * breaks * fade)
     wall, beside = _walls(points)
     away = torch.minimum(wall, beside)
-    # Foam at the foot of the cliffs swells as each wave comes in.
-    surge = 0.42 + 0.24 * torch.sin(swell) + 0.10 * chop
-    foam = (1.25 - (away / surge.clamp(min=0.08)).clamp(min=0)).clamp(0, 1) * (away > -0.25)
+    stacks = _stacks(points)
+    foam = _wash_round(points, away if stacks is None else torch.minimum(away, stacks), *fine)
     out = wall
-    if not afloat:
+    if not points.scene.is_afloat:
         jag = 0.30 * torch.sin(1.3 * x + phase[0]) + 0.16 * torch.sin(3.7 * x + phase[1]) + 0.07 * torch.sin(8.3 * x)
         shore = COAST_SHORE_Z + jag - z
         out = torch.minimum(wall, shore)
         run = (0.22 + 0.14 * torch.sin(beat + phase[1]) + 0.08 * chop).clamp(min=0.06)
         foam = torch.maximum(foam, (1.2 - ((shore - 0.1).abs() / run)).clamp(0, 1))
     return out, water, foam * 0.96
+
+
+def _ruffle(points: Points) -> tuple[Tensor, Tensor]:
+    """Two trains of small waves that cross, -1 to 1 each."""
+    x, z, t = points.x, points.z, points.time
+    across = torch.sin(4.1 * x + 1.4 * torch.sin(3.3 * z + 0.8 * t + points.phase[0]))
+    return across, torch.sin(5.3 * z + 1.1 * t + 1.2 * torch.sin(2.3 * x))
+
+
+def _net(across: Tensor, along: Tensor) -> Tensor:
+    """A net of thin lines between two trains of waves, 0 to 1."""
+    return (1 - (across + along).abs_()).clamp_(min=0)
+
+
+def _finer(wave: Tensor) -> Tensor:
+    """The wave at twice its frequency."""
+    return 1 - 2 * wave * wave
+
+
+def _swelling(points: Points, swell: Tensor, glance: Tensor, chop: Tensor, fade: Tensor) -> Planes:
+    """The open sea of the coast: dark and light bands, and the low sky mirrored on the flanks of the waves."""
+    sea, light = WATERS["coast"], points.lights
+    high, low = ([c / li for c, li in zip(sky, light.on_ground, strict=True)] for sky in (light.zenith, light.horizon))
+    water = mix(sea.near, sea.far, smooth((points.depth - 3.0) / 20.0))
+    water = mix(water, high, 0.18 + 0.12 * smooth((points.depth - 2.0) / 12.0))
+    water = shade(water, 1.14 + (sea.swell * torch.sin(swell + 0.5) * 0.55 + 0.14 * chop) * fade)
+    low = [0.80 * c + 0.30 * w for c, w in zip(low, _bright_foam(points), strict=True)]
+    flank = ((torch.sin(swell + 2.3) + 0.6 * glance - 0.70) * 1.2).clamp_(0, 1) * fade
+    return mix(water, low, 0.74 * flank + 0.10 * smooth((points.depth - 2.0) / 18.0))
+
+
+def _wash_round(points: Points, away: Tensor, across: Tensor, along: Tensor) -> Tensor:
+    """Foam round rocks, ``away`` from their feet: it swells when a wave has hit them, and thin lines of it run in.
+
+    Two trains of waves tear it.
+    """
+    chop, lace = across * along, _net(across, along)
+    since = 2 * math.pi * (points.time - SEA_CRASH_S) / SEA_S
+    surge = (0.36 + 0.15 * torch.cos(since - 0.7) + 0.08 * chop).clamp(min=0.08)
+    edge = (1.25 - away.clamp(min=0) / surge).clamp(0, 1)
+    torn = smooth((1.7 * edge + 0.8 * lace - 0.4 * chop.clamp(min=0) - 0.75) / 0.45) * (edge > 0)
+    line = ((torch.cos(2 * math.pi / 0.62 * away + since + 0.9 * chop) - 0.60) * 4).clamp(0, 1)
+    line = line * (1 - away / 1.15).clamp(min=0) * (0.40 + 0.60 * lace)
+    return torch.maximum(torn, line * points.fade(12.0)) * (away > -0.25)
+
+
+def _stacks(points: Points) -> Tensor | None:
+    """Distance from the feet of the cliffs that are subjects (negative inside); None without any."""
+    feet = [
+        [(s.x, s.z, _FOOT * subject_size(s)) for s in scene.subjects if s.kind == "cliff"] for scene in points.scenes
+    ]
+    nearest = None
+    for k in range(max(len(f) for f in feet)):
+        x, z, radius = (points.numbers([f[k][i] if k < len(f) else _NOWHERE[i] for f in feet]) for i in range(3))
+        stack = ((points.x - x).square() + (points.z - z).square()).sqrt() - radius
+        nearest = stack if nearest is None else torch.minimum(nearest, stack)
+    return nearest
 
 
 def _bright_foam(points: Points) -> list[float]:
@@ -211,9 +267,14 @@ def _glitter(points: Points, water: Planes) -> Planes:
     angle = points.numbers(light_azimuth(points.scenes))
     sin, cos = angle.sin(), angle.cos()
     aside = (rx * cos + rz * sin) / (rx * sin - rz * cos).clamp(min=0.05)
-    path = (1 - (aside / 0.11).square()).clamp(min=0)
+    is_rough = scene.place == "coast"  # waves that break scatter it
+    path = (1 - (aside / (0.26 if is_rough else 0.11)).square()).clamp(min=0)
     spark = torch.sin(8.0 * points.z + 2.2 * points.time + 1.5 * torch.sin(3.0 * points.x + 1.1 * points.time))
-    share = path * (0.30 + 0.55 * (spark * 1.5).clamp(0, 1)) * (0.35 + 0.65 * smooth((points.depth - 4.0) / 6.0))
+    if is_rough:
+        spark = spark * torch.sin(7.0 * points.x + 1.8 * torch.sin(4.0 * points.z - 1.3 * points.time)) * 1.6 - 0.3
+    share = path * ((0.08 if is_rough else 0.30) + 0.55 * (spark * 1.5).clamp(0, 1))
+    near = 0.0 if is_rough else 0.35
+    share = share * (near + (1 - near) * smooth((points.depth - 4.0) / 6.0))
     paint = [c / li for c, li in zip(_GLITTER[scene.time], points.lights.on_ground, strict=True)]
     return mix(water, paint, share)
 

@@ -4,34 +4,58 @@ from __future__ import annotations
 
 from kinema.world.affine import compose, scale, translate
 from kinema.world.kinds.body import SIDES, Body, at, piece
-from kinema.world.kinds.paints import LAVA, LEAF, WHITE, shade
-from kinema.world.solids import BOX, CYLINDER, DOME, ELLIPSOID, PYRAMID, SKIRT, Solid, capsule, cone, wedge
+from kinema.world.kinds.paints import LAVA, WHITE, shade
+from kinema.world.solids import (
+    BOX,
+    CRAGS,
+    CYLINDER,
+    DOME,
+    ELLIPSOID,
+    PYRAMID,
+    SKIRT,
+    Colour,
+    Solid,
+    capsule,
+    cone,
+    pyramid,
+)
+
+_TURF: Colour = (0.40, 0.50, 0.20)
 
 
 def _layer(body: Body, tone: float) -> tuple[float, float, float]:
     return shade(body.paint, tone) if body.colour != "black" else shade(body.paint, 1.0 + (1.0 - tone) * 0.7)
 
 
+# A cliff's pillars, tallest first: x, z, half sizes along them, height, turn, lean, how much they narrow, tone.
+_PILLARS = (
+    (-0.15, -0.12, 0.27, 0.26, 1.10, 0.35, 0.05, 0.74, 1.00), (0.17, -0.04, 0.25, 0.26, 0.90, -0.42, -0.06, 0.70, 0.86),
+    (-0.42, 0.02, 0.20, 0.24, 0.78, -0.60, -0.10, 0.62, 0.82), (0.00, 0.22, 0.25, 0.22, 0.70, 0.80, 0.04, 0.66, 0.94),
+    (0.40, -0.22, 0.21, 0.21, 0.62, 0.25, 0.10, 0.60, 0.80), (-0.14, -0.40, 0.26, 0.19, 0.56, 0.60, 0.00, 0.62, 0.90),
+    (0.38, 0.20, 0.20, 0.20, 0.52, 0.95, 0.10, 0.55, 1.00), (-0.34, 0.34, 0.20, 0.18, 0.42, 0.25, -0.12, 0.52, 0.96),
+    (0.10, 0.46, 0.22, 0.15, 0.30, -0.40, 0.05, 0.50, 0.80),
+)  # fmt: skip
+# The boulders at its foot: x, z, half size, turn, lean, tone.
+_BOULDERS = (
+    (0.59, 0.04, 0.135, 0.50, 0.20, 0.80), (-0.565, 0.18, 0.13, -0.35, -0.25, 0.95), (0.39, 0.46, 0.13, 0.20, 0.25, 0.90),
+    (-0.18, 0.58, 0.13, 0.70, -0.20, 0.86), (0.18, -0.56, 0.14, 0.30, 0.20, 0.90),
+)  # fmt: skip
+_NUM_GRASSY, _NUM_HIGH = 4, 6  # pillars with grass on top, and those beyond whose shadows the others' hardly reach
+
+
 def cliff(body: Body) -> list[Solid]:
-    """Slabs of rock upon each other with an overhang, grass on top, boulders at the foot."""
-    slabs = (
-        # x, y, z, half sizes, turn, tone
-        (0.02, 0.13, 0.0, (0.58, 0.15, 0.42), 0.10, 0.78), (-0.05, 0.36, 0.02, (0.53, 0.12, 0.40), -0.12, 1.0),
-        (0.02, 0.56, -0.02, (0.52, 0.11, 0.37), 0.16, 0.74), (0.06, 0.75, 0.0, (0.55, 0.11, 0.39), -0.08, 0.96),
-        (-0.14, 0.93, -0.03, (0.36, 0.10, 0.33), 0.2, 0.84),
-    )  # fmt: skip
-    parts = [
-        body.part(wedge(0.93), at((x, y, z), half, turn=turn), colour=_layer(body, tone))
-        for x, y, z, half, turn, tone in slabs
-    ]
-    parts += [
-        piece(ELLIPSOID, LEAF, at((-0.14, 1.03, -0.03), (0.40, 0.05, 0.36))),
-        piece(ELLIPSOID, LEAF, at((0.40, 0.86, 0.0), (0.23, 0.04, 0.34))),
-        body.part(BOX, at((0.48, 0.17, 0.28), (0.16, 0.14, 0.14), turn=0.5, lean=0.3), colour=_layer(body, 0.9)),
-        body.part(BOX, at((-0.46, 0.15, 0.32), (0.17, 0.12, 0.15), turn=-0.4, lean=-0.25), colour=_layer(body, 0.98)),
-        body.part(ELLIPSOID, at((0.10, 0.13, 0.44), (0.17, 0.13, 0.13)), colour=_layer(body, 0.84)),
-        body.part(BOX, at((0.36, 0.17, -0.38), (0.17, 0.14, 0.13), turn=0.3, lean=0.2), colour=_layer(body, 0.9)),
-    ]
+    """Broken pillars of rock side by side, the tall ones with grass on top, and boulders at the foot."""
+    parts = []
+    for k, (x, z, wide, deep, tall, turn, lean, top, tone) in enumerate(_PILLARS):
+        frame = at((x, tall / 2, z), (wide, tall / 2, deep), turn=turn, lean=lean)
+        dark = _layer(body, 0.80 * tone)
+        paint = _layer(body, tone)
+        parts.append(body.part(pyramid(top), frame, colour=paint, pattern=CRAGS, accent=dark, casts=k < _NUM_HIGH))
+        if k < _NUM_GRASSY:
+            parts.append(piece(BOX, _TURF, compose(frame, at((0.0, 1.0, 0.0), (1.06 * top, 0.05 / tall, 1.06 * top)))))
+    for x, z, half, turn, lean, tone in _BOULDERS:
+        frame = at((x, 0.72 * half, z), (half, 0.74 * half, 0.9 * half), turn=turn, lean=lean)
+        parts.append(body.part(pyramid(0.55), frame, colour=_layer(body, tone), casts=False))
     return parts
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from kinema.world.rng import Random
 from kinema.world.solids import CONE, ELLIPSOID, PLAIN, Colour, Prop, Shape, Vector
@@ -11,14 +12,22 @@ LEAF: Colour = (0.10, 0.42, 0.14)
 LEAF_LIGHT: Colour = (0.20, 0.52, 0.16)
 TRUNK: Colour = (0.42, 0.26, 0.14)
 PINE: Colour = (0.05, 0.30, 0.22)
+FIR_SWAY = 0.03  # radians
 
 
 def part(
     colour: Colour, centre: Vector, radii: Vector, *, shape: Shape = ELLIPSOID, lean: float = 0.0, pattern: str = PLAIN,
-    accent: Colour = (1.0, 1.0, 1.0),
+    accent: Colour = (1.0, 1.0, 1.0), turn: float = 0.0,
 ) -> Prop:  # fmt: skip
     """One shape of a prop."""
-    return Prop(shape=shape, centre=centre, radii=radii, lean=lean, colour=colour, pattern=pattern, accent=accent)
+    return Prop(
+        shape=shape, centre=centre, radii=radii, lean=lean, turn=turn, colour=colour, pattern=pattern, accent=accent
+    )
+
+
+def rooted(parts: list[Prop], x: float, sway: float) -> list[Prop]:
+    """``parts`` that sway as one about a root at ``x``."""
+    return [replace(p, sway=sway, root_x=x) for p in parts]
 
 
 def spots(random: Random) -> list[Vector]:
@@ -47,14 +56,15 @@ def palm(x: float, z: float, lean: float, size: float = 1.0) -> list[Prop]:
         centre = (top[0] + math.sin(angle) * 0.42 * size, top[1] + (math.cos(angle) * 0.25 - 0.12) * size, z + 0.03 * k)
         radii = (0.50 * size, 0.10 * size, 0.16 * size)
         parts.append(part((0.12, 0.50, 0.20), centre, radii, lean=math.pi / 2 - angle * 1.15))
-    return parts
+    return rooted(parts, x, 0.06)
 
 
 def fir(x: float, z: float, size: float, *, crown: Colour = PINE) -> list[Prop]:
     """A fir of three solids, about twice ``size`` tall."""
     s = size
-    return [
+    parts = [
         part(TRUNK, (x, 0.2 * s, z), (0.11 * s, 0.35 * s, 0.11 * s)),
         part(crown, (x, 0.95 * s, z), (0.68 * s, 0.60 * s, 0.68 * s), shape=CONE),
         part(crown, (x, 1.50 * s, z), (0.52 * s, 0.55 * s, 0.52 * s), shape=CONE),
     ]
+    return rooted(parts, x, FIR_SWAY)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from kinema.world.places.parts import fir, palm, part
+from kinema.world.places.parts import fir, palm, part, rooted
 from kinema.world.places.shores import Cliffs, cliffs
 from kinema.world.rng import Random
 from kinema.world.scene import Scene
-from kinema.world.solids import BOX, CONE, GORES, STRIPES, Colour, Prop
+from kinema.world.solids import BOX, CONE, CRAGS, GORES, Colour, Prop, pyramid
 
 _STRATA: tuple[Colour, ...] = ((0.64, 0.50, 0.40), (0.54, 0.45, 0.40), (0.70, 0.56, 0.44), (0.44, 0.38, 0.36))
 _TURF: Colour = (0.36, 0.56, 0.24)
@@ -45,18 +45,18 @@ def coast(scene: Scene, random: Random) -> list[Prop]:
         for k, at in ((3, 0.30), (1, 2.3)):
             x = shape.gap_x + side * (shape.gap_half + at * shape.scale)
             size = random.uniform(0.8, 1.1) * shape.scale
-            parts.append(
-                part(
-                    _STRATA[k], (x, 0.2, shape.foot_z(x) + 0.05), (0.5 * size, 0.6 * size, 0.4 * size), lean=-side * 0.3
-                )
-            )
-    for x, z, r in shape.rocks:
-        parts.append(part(_WET_ROCK, (x, 0.10, z), (r, r * 1.25, r), lean=0.2))
+            centre = (x, 0.3 * size, shape.foot_z(x) - 0.1)
+            radii = (0.42 * size, 0.36 * size, 0.36 * size)
+            parts.append(part(_STRATA[k], centre, radii, shape=pyramid(0.45), lean=-side * 0.14, turn=0.7 * side + k))
+    for k, (x, z, r) in enumerate(shape.rocks):
+        parts.append(
+            part(_WET_ROCK, (x, 0.62 * r, z), (r, 0.68 * r, 0.9 * r), shape=pyramid(0.4), lean=0.16, turn=0.5 + k)
+        )
     return parts
 
 
 def _darker(colour: Colour) -> Colour:
-    r, g, b = (0.90 * c for c in colour)
+    r, g, b = (0.84 * c for c in colour)
     return (r, g, b)
 
 
@@ -73,31 +73,21 @@ def _crag(random: Random, shape: Cliffs, start: float, side: float, k: int) -> l
     top = foot + random.uniform(0.75, 1.25) * s + (0.0, 0.55, 0.15, 0.7)[k] * s
     lean = -side * random.uniform(0.04, 0.14) + random.uniform(-0.10, 0.10)
     paint, shift = _STRATA[(k * 2 + (side > 0)) % 4], random.uniform(-0.12, 0.12) * s
-    middle = (foot + top) / 2
+    turn = random.uniform(0.15, 0.45) * (1 if k % 2 else -1)
+    middle, narrow = (foot + top) / 2, 0.74
+    high = (top - foot) / 2 + 0.1
+    cap = (x + shift - lean * high, middle + high, z - 0.75 * s)
     return [
         part(
-            _STRATA[3],
-            (x, foot * 0.5 - 0.15, z - 0.45 * s),
-            (half * 1.12, foot * 0.5 + 0.2, 0.62 * s),
-            shape=BOX,
-            lean=lean * 1.6,
+            _STRATA[3], (x, foot * 0.5 - 0.05, z - 0.45 * s), (half * 1.12, foot * 0.5 + 0.1, 0.62 * s), shape=BOX,
+            lean=lean, turn=-0.6 * turn, pattern=CRAGS, accent=_darker(_STRATA[3]),
         ),
         part(
-            paint,
-            (x + shift, middle, z - 0.75 * s),
-            (half * 0.96, (top - foot) / 2 + 0.1, 0.62 * s),
-            shape=BOX,
-            lean=lean,
-            pattern=STRIPES,
-            accent=_darker(paint),
+            paint, (x + shift, middle, z - 0.75 * s), (half * 1.02, high, 0.66 * s), shape=pyramid(narrow), lean=lean,
+            turn=turn, pattern=CRAGS, accent=_darker(paint),
         ),
-        part(
-            _TURF,
-            (x + shift - lean * (top - middle), top + 0.04, z - 0.78 * s),
-            (half, 0.10 * s, 0.70 * s),
-            lean=lean * 1.5,
-        ),
-    ]
+        part(_TURF, cap, (half * 1.08 * narrow, 0.05 * s, 0.70 * narrow * s), shape=BOX, lean=lean, turn=turn),
+    ]  # fmt: skip
 
 
 def lake(scene: Scene, random: Random) -> list[Prop]:
@@ -110,10 +100,11 @@ def lake(scene: Scene, random: Random) -> list[Prop]:
             lean = (j - 1) * 0.16 + random.uniform(-0.05, 0.05)
             height = random.uniform(0.42, 0.60) * (1.0 if k % 3 == 0 else 0.8)
             foot = x + (j - 1) * 0.13
-            parts.append(part(_REED, (foot - lean * height, height, z), (0.045, height, 0.045), lean=lean))
+            reed = [part(_REED, (foot - lean * height, height, z), (0.045, height, 0.045), lean=lean)]
             if j != 1:
                 tip = 1.75 * height
-                parts.append(part(_REED_HEAD, (foot - lean * tip, tip, z + 0.02), (0.065, 0.15, 0.065), lean=lean))
+                reed.append(part(_REED_HEAD, (foot - lean * tip, tip, z + 0.02), (0.065, 0.15, 0.065), lean=lean))
+            parts += rooted(reed, foot, 0.12)
     side = 1.0 if random.chance(0.5) else -1.0
     far = -10.2 if scene.is_afloat else -3.2
     parts += fir(side * (4.4 if not scene.is_afloat else 3.0), far, 1.2)

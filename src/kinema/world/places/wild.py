@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from kinema.world.places.parts import LEAF, LEAF_LIGHT, TRUNK, fir, part, spots
+from kinema.world.places.parts import FIR_SWAY, LEAF, LEAF_LIGHT, TRUNK, fir, part, rooted, spots
 from kinema.world.rng import Random
 from kinema.world.scene import Scene
-from kinema.world.solids import CONE, Colour, Prop
+from kinema.world.solids import CONE, DOME, Colour, Prop
 
 _CACTUS: Colour = (0.14, 0.45, 0.20)
 _ROCK: Colour = (0.62, 0.40, 0.28)
@@ -20,9 +20,12 @@ def park(scene: Scene, random: Random) -> list[Prop]:
     parts = []
     for k, (x, z, s) in enumerate(spots(random)):
         leaf = LEAF if k % 2 else LEAF_LIGHT
-        parts.append(part(TRUNK, (x, 0.5 * s, z), (0.13 * s, 0.75 * s, 0.13 * s)))
-        parts.append(part(leaf, (x, 1.55 * s, z), (0.72 * s, 0.70 * s, 0.72 * s)))
-        parts.append(part(leaf, (x + 0.3 * s, 1.15 * s, z + 0.1), (0.5 * s, 0.42 * s, 0.5 * s)))
+        tree = [
+            part(TRUNK, (x, 0.5 * s, z), (0.13 * s, 0.75 * s, 0.13 * s)),
+            part(leaf, (x, 1.55 * s, z), (0.72 * s, 0.70 * s, 0.72 * s)),
+            part(leaf, (x + 0.3 * s, 1.15 * s, z + 0.1), (0.5 * s, 0.42 * s, 0.5 * s)),
+        ]
+        parts += rooted(tree, x, 0.035)
     return parts
 
 
@@ -31,7 +34,8 @@ def snowfield(scene: Scene, random: Random) -> list[Prop]:
     parts = []
     for x, z, s in spots(random):
         parts += fir(x, z, s)
-        parts.append(part((0.93, 0.96, 1.0), (x, 2.02 * s, z), (0.22 * s, 0.26 * s, 0.22 * s), shape=CONE))
+        tip = part((0.93, 0.96, 1.0), (x, 2.02 * s, z), (0.22 * s, 0.26 * s, 0.22 * s), shape=CONE)
+        parts += rooted([tip], x, FIR_SWAY)
     return parts
 
 
@@ -40,7 +44,8 @@ def desert(scene: Scene, random: Random) -> list[Prop]:
     parts = []
     for k, (x, z, s) in enumerate(spots(random)):
         if k % 2:
-            parts.append(part(_ROCK, (x, 0.12 * s, z), (0.55 * s, 0.34 * s, 0.4 * s)))
+            # Half of a stone, its flat side on the sand: what reached below would be drawn over the ground before it.
+            parts.append(part(_ROCK, (x, 0.17 * s, z), (0.55 * s, 0.18 * s, 0.4 * s), shape=DOME))
             continue
         parts.append(part(_CACTUS, (x, 0.8 * s, z), (0.20 * s, 0.95 * s, 0.20 * s)))
         for side in (-1.0, 1.0):
@@ -68,7 +73,10 @@ def forest(scene: Scene, random: Random) -> list[Prop]:
         z = -3.1 - 1.5 * (k % 3) * 0.8 - random.uniform(0.0, 0.5)
         s = random.uniform(0.9, 1.15)
         crown = _DARK_FIR if k % 2 else (0.10, 0.40, 0.20)
-        parts.append(part(_BARK, (x, 0.95 * s, z), (0.15 * s, 1.5 * s, 0.15 * s)))
-        parts.append(part(crown, (x, 1.75 * s, z), (0.78 * s, 0.80 * s, 0.78 * s), shape=CONE))
-        parts.append(part(crown, (x, 2.55 * s, z), (0.60 * s, 0.75 * s, 0.60 * s), shape=CONE))
+        tree = [
+            part(_BARK, (x, 0.95 * s, z), (0.15 * s, 1.5 * s, 0.15 * s)),
+            part(crown, (x, 1.75 * s, z), (0.78 * s, 0.80 * s, 0.78 * s), shape=CONE),
+            part(crown, (x, 2.55 * s, z), (0.60 * s, 0.75 * s, 0.60 * s), shape=CONE),
+        ]
+        parts += rooted(tree, x, FIR_SWAY)
     return parts
