@@ -28,6 +28,7 @@ from kinema.weights.build import load_component
 from kinema.weights.folder import ModelFolder, open_model
 from kinema.weights.preview import KEY as LATENT_RGB
 from kinema.weights.preview import latent_rgb
+from kinema.world.sampler import DIFFICULTIES
 from tests.training.toys import TEXT, TRANSFORMER, VAE, StopAt
 
 SMALL = VideoShape(frames=5, height_px=16, width_px=24, fps=8.0)
@@ -40,9 +41,9 @@ def scenes(shape: VideoShape, count: int, split: str = "train") -> SceneRange:
 
 def toy() -> MiniRecipe:
     two = replace(TRANSFORMER, loop=replace(TRANSFORMER.loop, budget=Budget(steps=2)))
-    first = StageRecipe(train=scenes(SMALL, 4), validation=scenes(SMALL, 2, "validation"), transformer=two)
+    first = StageRecipe(train=(scenes(SMALL, 4),), validation=scenes(SMALL, 2, "validation"), transformer=two)
     pictures = scenes(replace(LARGE, frames=1), 2)
-    second = replace(first, train=scenes(LARGE, 4), validation=scenes(LARGE, 2, "validation"), pictures=pictures)
+    second = replace(first, train=(scenes(LARGE, 4), pictures), validation=scenes(LARGE, 2, "validation"))
     return MiniRecipe(
         vae_frames=scenes(SMALL, 3),
         vae_validation=scenes(SMALL, 2, "validation"),
@@ -65,14 +66,15 @@ def test_the_whole_story(tmp_path: Path) -> None:
     assert card.sizes == ((32, 24), (24, 16))
     assert card.conditions == ("keyframes", "camera", "motion")
     assert set(card.languages) == {"en", "zh"}
-    assert card.vocabulary["kind"]["puppy"]
+    assert set(card.vocabulary["kind"]) == set(DIFFICULTIES["core"].kinds)
+    assert set(card.cameras) == set(DIFFICULTIES["core"].cameras)
     assert card.training["phases"]["vae"]["steps"] == 2
     assert facts["latents"]["samples"] == {
-        "1-train": 8,
+        "1-train-1": 8,
         "1-validation": 4,
-        "2-train": 8,
+        "2-train-1": 8,
+        "2-train-2": 4,
         "2-validation": 4,
-        "2-pictures": 4,
     }
     assert card.training["phases"]["decoder"]["steps"] == 4
     check_decoder(tmp_path, model)
@@ -171,7 +173,8 @@ def test_a_stopped_phase_goes_on(tmp_path: Path) -> None:
 
 def test_budget_sizes_the_run() -> None:
     hour, day = MiniRecipe().within(60), MiniRecipe().within(1440)
-    assert day.stages[0].train.count == 24 * hour.stages[0].train.count
+    for longer, shorter in zip(day.stages, hour.stages, strict=True):
+        assert [s.count for s in longer.train] == [24 * s.count for s in shorter.train]
     loops = [hour.vae.loop, hour.decoder, hour.text.loop, *(stage.transformer.loop for stage in hour.stages)]
     minutes = [loop.budget.minutes for loop in loops]
     assert sum(m for m in minutes if m) == pytest.approx(48)
@@ -198,7 +201,8 @@ def test_shipped_recipes_fit_together() -> None:
     assert (config.in_channels, config.out_channels, config.known_channels) == (vae.latent_channels,) * 3
     assert (config.text_embed_dim, config.pooled_projection_dim) == (text.width, text.pooled_dim)
     for stage in MiniRecipe().stages:
-        vae.compression.check(stage.train.shape)
+        for ranged in (*stage.train, stage.validation):
+            vae.compression.check(ranged.shape)
 
 
 def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

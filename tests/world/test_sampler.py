@@ -21,8 +21,10 @@ from kinema.world.sampler import (
     is_held_out,
     matches,
     sample,
+    words_of,
 )
 from kinema.world.scene import CAMERA_NAMES, MATERIALS, MAX_SUBJECTS, Scene
+from kinema.world.words import vocabulary
 from tests.world.scenes import make
 
 COUNT = 2500
@@ -212,3 +214,15 @@ def test_one_more_subject_leaves_those_that_are_there_alone() -> None:
         scene = Scene.from_dict(scene.to_dict() | {"subjects": [*scene.to_dict()["subjects"], vars(extra)]})
         assert len(scene.subjects) == count + 1
     assert draw_extra(scene, random) is None
+
+
+def test_words_of_levels_are_those_that_their_scenes_show() -> None:
+    core, full = words_of(["core"]), words_of(["core", "full"])
+    assert full == vocabulary()
+    assert set(core["kind"]) == set(DIFFICULTIES["core"].kinds)
+    assert set(core["weather"]) == {"clear"}
+    assert (set(core["count"]), core["relation"], core["view"]) == ({"1"}, {}, {})
+    assert core["grammar"] == full["grammar"]
+    for seed in range(200):
+        shown = attributes(sample(seed, difficulty="core"))
+        assert all(value in core[name] for name, value in shown.items())

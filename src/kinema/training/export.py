@@ -28,7 +28,7 @@ from kinema.weights.preview import fit_latent_rgb
 from kinema.weights.sampler import SamplerConfig
 from kinema.weights.save import save_model
 from kinema.world.camera import CAMERAS
-from kinema.world.words import vocabulary
+from kinema.world.sampler import words_of
 
 # of these a layer holds about a dozen maps of its width at once (measured on the shipped model)
 _LIVE_MAPS = 12
@@ -52,9 +52,12 @@ class ExportRecipe:
 
 def export_model(
     folder: Path, recipe: ExportRecipe, *, transformer: TransformerRecipe, weights: Weights, vae: VideoAutoencoder,
-    shapes: Sequence[VideoShape], training: Mapping[str, Any],
+    shapes: Sequence[VideoShape], levels: Sequence[str], training: Mapping[str, Any],
 ) -> ModelFolder:  # fmt: skip
-    """The model folder written: networks, sampler and card. ``shapes`` are what was trained on, the default first."""
+    """The model folder written: networks, sampler and card.
+
+    ``shapes`` are what was trained on, the default first; ``levels`` are the scenes' levels of difficulty, whose words it knows.
+    """
     network, text = VideoTransformer(transformer.config), ByteTextEncoder(transformer.text)
     network.load_state_dict(weights[TRANSFORMER])
     text.load_state_dict(weights[TEXT])
@@ -64,7 +67,9 @@ def export_model(
         "text_encoder": as_component(text),
         "scheduler": recipe.sampler.as_component(),
     }
-    card = make_card(recipe, transformer=transformer, vae=vae, text=text, shapes=shapes, training=training)
+    card = make_card(
+        recipe, transformer=transformer, vae=vae, text=text, shapes=shapes, levels=levels, training=training
+    )
     return save_model(folder, components, card=card, dtype=getattr(torch, recipe.dtype))
 
 
@@ -82,11 +87,12 @@ def fitted_preview(vae: VideoAutoencoder, frames: ShardSet) -> list[list[float]]
 
 def make_card(
     recipe: ExportRecipe, *, transformer: TransformerRecipe, vae: VideoAutoencoder, text: ByteTextEncoder,
-    shapes: Sequence[VideoShape], training: Mapping[str, Any],
+    shapes: Sequence[VideoShape], levels: Sequence[str], training: Mapping[str, Any],
 ) -> ModelCard:  # fmt: skip
     """The card; `save_model` fills in parameters and bytes."""
     config, factors = transformer.config, vae.config.compression
     align = factors.space * config.patch_size
+    words = words_of(levels)
     conditions = {
         "keyframes": config.known_channels > 0,
         "camera": config.camera_dim > 0,
@@ -109,10 +115,10 @@ def make_card(
         default_steps=recipe.steps,
         default_guidance=recipe.guidance,
         conditions=tuple(name for name, is_there in conditions.items() if is_there),
-        cameras=tuple(CAMERAS) if conditions["camera"] else (),
+        cameras=tuple(c for c in CAMERAS if c in words["camera"]) if conditions["camera"] else (),
         languages=LANGUAGES,
         cost=cost(transformer, vae, text, shapes[0]),
-        vocabulary=vocabulary(),
+        vocabulary=words,
         training=dict(training),
     )
 

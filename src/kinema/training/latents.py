@@ -28,7 +28,7 @@ LANGUAGES = ("en", "zh")
 
 @dataclass(frozen=True, kw_only=True)
 class LatentRecipe:
-    """How scenes become samples. ``num_captions`` short ones per language, and a dense one, are kept for each sample.
+    """How scenes become samples. ``num_captions`` short ones per language, a full one and a dense one are kept for each sample.
 
     With ``is_mirrored`` every scene comes twice, the second time left-right mirrored, with the mirrored scene's captions and camera
     (an autoencoder's latents can't be flipped, pixels can).
@@ -96,7 +96,7 @@ def describe(scene: Scene, recipe: LatentRecipe, seed: int) -> dict[str, list[st
     """Captions of ``scene`` per language."""
     captions = {}
     for language in LANGUAGES:
-        forms = ["short"] * recipe.num_captions + ["dense"] * recipe.has_dense
+        forms = [*["short"] * recipe.num_captions, "full", *["dense"] * recipe.has_dense]
         texts = [
             caption(scene, language=language, form=f, seed=2000 * seed + 1000 * scene.flipped + i)
             for i, f in enumerate(forms)

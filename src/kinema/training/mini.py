@@ -148,13 +148,15 @@ def export_phase(work: Work) -> Facts:
     """Writes the model folder ``model``."""
     last, stages = len(work.recipe.stages), work.recipe.stages
     phases = {name: work.made(name) for name in PHASES if name != "export"}
-    shapes = [stage.train.shape for stage in reversed(stages)]
+    # the first is what a clip has by default: that of the last stage's first scenes
+    shapes = list(dict.fromkeys(scenes.shape for stage in reversed(stages) for scenes in stage.train))
+    levels = sorted({scenes.difficulty for stage in stages for scenes in stage.train})
     vae = load_vae(work.decoder)
-    facts = {"phases": phases, "stages": [asdict(s.train) for s in stages]}
+    facts = {"phases": phases, "stages": [[asdict(scenes) for scenes in s.train] for s in stages]}
     facts[LATENT_RGB] = fitted_preview(vae, work.shards("frames", "validation"))
     model = export_model(
         work.out / "model", work.recipe.export, transformer=stages[-1].transformer, weights=trained_weights(work.stage(last)),
-        vae=vae, shapes=shapes, training=facts,
+        vae=vae, shapes=shapes, levels=levels, training=facts,
     )  # fmt: skip
     return {"path": model.path.name, "hash": model.content_hash(), "bytes": model.card.weights_bytes}
 

@@ -87,19 +87,24 @@ MINI_TRANSFORMER_RECIPE = TransformerRecipe(
 class StageRecipe:
     """One stage of the transformer: its data and how it is trained. A stage starts from the weights of the one before.
 
-    ``pictures`` are scenes of one frame that are trained on together with the clips; how often is the transformer's ``shares``.
+    ``train`` are scenes at one or more shapes, pictures among them; the first is what the stage is for. Each comes as often as its
+    share of tokens asks for, or as the transformer's ``shares`` say.
     """
 
-    train: SceneRange
+    train: tuple[SceneRange, ...]
     validation: SceneRange
     transformer: TransformerRecipe
-    pictures: SceneRange | None = None
 
     @property
     def sets(self) -> dict[str, SceneRange]:
         """The stage's scenes by name."""
-        named = {"train": self.train, "validation": self.validation, "pictures": self.pictures}
-        return {name: scenes for name, scenes in named.items() if scenes is not None}
+        return {f"train-{n}": scenes for n, scenes in enumerate(self.train, 1)} | {"validation": self.validation}
+
+    def sized(self, scenes: float) -> StageRecipe:
+        """This stage with about ``scenes`` training scenes in all, in the proportions that it has."""
+        scale = scenes / sum(one.count for one in self.train)
+        train = tuple(replace(one, count=max(one.per_shard, round(scale * one.count))) for one in self.train)
+        return replace(self, train=train)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,12 +121,12 @@ class Shares:
 
 MINI_STAGES = (
     StageRecipe(
-        train=SceneRange(split="train", shape=SMALL, count=6000),
+        train=(SceneRange(split="train", shape=SMALL, count=6000),),
         validation=SceneRange(split="validation", shape=SMALL, count=128),
         transformer=MINI_TRANSFORMER_RECIPE,
     ),
     StageRecipe(
-        train=SceneRange(split="train", shape=BASE, count=3000, first_seed=1_000_000),
+        train=(SceneRange(split="train", shape=BASE, count=3000, first_seed=1_000_000),),
         validation=SceneRange(split="validation", shape=BASE, count=128),
         transformer=replace(
             MINI_TRANSFORMER_RECIPE,
@@ -160,8 +165,9 @@ class MiniRecipe:
             raise InvalidInput("budget", minutes, "must be a number of minutes above zero")
         shares, stages = self.shares, []
         for stage, share, scenes in zip(self.stages, shares.stages, shares.stage_scenes_per_minute, strict=True):
-            train = replace(stage.train, count=max(stage.train.per_shard, round(scenes * minutes)))
-            stages.append(replace(stage, train=train, transformer=_lasting(stage.transformer, share * minutes)))
+            stages.append(
+                replace(stage.sized(scenes * minutes), transformer=_lasting(stage.transformer, share * minutes))
+            )
         frames = replace(self.vae_frames, count=max(64, round(shares.vae_scenes_per_minute * minutes)))
         vae, decoder = _lasting(self.vae, shares.vae * minutes), lasting(self.decoder, shares.decoder * minutes)
         text = _lasting(self.text, shares.text * minutes)

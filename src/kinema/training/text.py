@@ -43,12 +43,16 @@ _NUM_SEEDS = 1 << 31
 
 @dataclass(frozen=True, kw_only=True)
 class TextRecipe:
-    """Everything that decides what a text encoder becomes. ``dense`` is the share of long captions, ``difficulty`` the scenes' level."""
+    """Everything that decides what a text encoder becomes.
+
+    ``dense`` and ``full`` are the shares of these captions, the others are short; ``difficulty`` is the scenes' level.
+    """
 
     config: ByteTextEncoderConfig
     loop: LoopRecipe
     batch: int = 128
     dense: float = 0.1
+    full: float = 0.3
     difficulty: str = "full"
     dtype: Dtype | Literal["auto"] = "auto"
     validation_texts: int = 1024
@@ -95,7 +99,14 @@ class Captions:
         for _ in range(size or self.recipe.batch):
             seed, wording, language = (int(x) for x in torch.randint(_NUM_SEEDS, (3,), generator=rng))
             scene = sample(seed, split=self.split, difficulty=self.recipe.difficulty)
-            form = "dense" if float(torch.rand((), generator=rng)) < self.recipe.dense else "short"
+            kind = float(torch.rand((), generator=rng))
+            form = (
+                "dense"
+                if kind < self.recipe.dense
+                else "full"
+                if kind < self.recipe.dense + self.recipe.full
+                else "short"
+            )
             texts.append(caption(scene, language=LANGUAGES[language % len(LANGUAGES)], form=form, seed=wording))
             named = self.named(scene, texts[-1])
             for name, values in self.values.items():
@@ -222,6 +233,7 @@ def train_text(
         "model": asdict(recipe.config),
         "batch": recipe.batch,
         "dense": recipe.dense,
+        "full": recipe.full,
         "difficulty": recipe.difficulty,
     }
     return Loop(task, recipe.loop, folder, identity=identity).run(observer=observer, cancel=cancel)

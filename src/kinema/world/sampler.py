@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import SupportsIndex
 
@@ -20,6 +20,7 @@ from kinema.world.nature import (
 )
 from kinema.world.rng import Random
 from kinema.world.scene import CAMERA_NAMES, DIRECTIONS, MATERIALS, MAX_SUBJECTS, Scene, Subject
+from kinema.world.words import vocabulary
 
 SPLITS = ("train", "validation", "test")
 
@@ -124,6 +125,25 @@ def sample(seed: SupportsIndex, *, split: str = "train", difficulty: str = "full
             continue
         if is_held_out(scene) == wants_held_out or split == "test":
             return scene
+
+
+def words_of(levels: Iterable[str]) -> dict[str, dict[str, list[str]]]:
+    """The `vocabulary` of scenes of ``levels``: what a model that was trained on them knows."""
+    drawn = [DIFFICULTIES[name] for name in levels]
+    known: dict[str, set[str]] = {
+        name: {value for level in drawn for value in getattr(level, f"{name}s")}
+        for name in ("kind", "colour", "place", "time", "weather", "camera", "material", "style")
+    }
+    known["action"] = {a for level in drawn for a in (*level.actions, *(PAIR_ACTIONS if level.pairs else ()))}
+    known["count"] = {str(n) for level in drawn for n in range(1, max(*level.counts, 2 if level.pairs else 1) + 1)}
+    if not any(level.aerial for level in drawn):
+        known["view"] = set()
+    if known["count"] == {"1"}:
+        known["relation"] = set()
+    return {
+        name: {value: words for value, words in values.items() if value in known.get(name, values)}
+        for name, values in vocabulary().items()
+    }
 
 
 def matches(scene: Scene, table: tuple[dict[str, str], ...]) -> bool:

@@ -75,7 +75,9 @@ def strike(act: Act, other: Act) -> Strike:
 def fits(act: Act, other: Act) -> bool:
     """Whether both, the run-up and what comes after find room in the picture; if not, the sides of the picture cut them."""
     needs = fallen_reach(other.subject) if act.subject.action == "knock_over" else reach(other.subject) + 0.35
-    return _in_view(reach(act.subject)) + _RUN_UP[0] + reach(other.subject) + needs <= 2 * half_picture(act.scene) + 0.15
+    return (
+        _in_view(reach(act.subject)) + _RUN_UP[0] + reach(other.subject) + needs <= 2 * half_picture(act.scene) + 0.15
+    )
 
 
 def _in_view(reach: float) -> float:
