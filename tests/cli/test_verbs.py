@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from kinema.app import doctor
+from kinema.app import doctor, train
 from kinema.cli.main import GROUPS, VERBS
+from kinema.core.progress import Progress
 from kinema.core.version import VERSION
 from kinema.media.read import read_video
 from kinema.media.recipe import read_recipe
@@ -153,11 +154,26 @@ def test_world_sheet_is_a_row_a_scene(kinema: Kinema) -> None:
     "flags,field",
     [("--device tpu", "device"), ("--budget 0", "budget"), ("--budget nan", "budget"), ("--workers -1", "workers")],
 )
-def test_train_mini_has_bounds(kinema: Kinema, flags: str, field: str) -> None:
-    answer = kinema("train", "mini", *flags.split())
+@pytest.mark.parametrize("verb", ["mini", "judges"])
+def test_training_has_bounds(kinema: Kinema, verb: str, flags: str, field: str) -> None:
+    answer = kinema("train", verb, *flags.split())
     assert answer.code == 2
     assert answer.err.startswith(f"error: {field}: ")
     assert list(Path().iterdir()) == []
+
+
+def test_train_judges_tells_where_they_are(kinema: Kinema, monkeypatch: pytest.MonkeyPatch) -> None:
+    def trained(out: str, **how: Any) -> tuple[Path, dict[str, Any]]:
+        how["observer"](Progress(phase="train", step=1, steps=2))
+        return Path(out) / "judges", {name: how[name] for name in ("budget_minutes", "device", "workers")}
+
+    monkeypatch.setattr(train, "train_judges", trained)
+    line = "train judges --out runs/a --budget 3 --workers 2"
+    assert kinema(*line.split()).out == "runs/a/judges\n"
+    progress, result = kinema(*line.split(), "--json").events
+    assert (progress["event"], progress["phase"]) == ("progress", "train")
+    card = {"budget_minutes": 3.0, "device": "cpu", "workers": 2}
+    assert result == {"event": "training", "judges": "runs/a/judges", "card": card}
 
 
 @pytest.mark.parametrize("count", ["0", "-1", "257"])

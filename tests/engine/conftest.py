@@ -60,6 +60,36 @@ TRANSFORMER = VideoTransformerConfig(
     scalar_conditions=("motion", "fps", "width", "height"),
     shared_modulation=True,
 )
+# what it can do
+TINY_CARD = ModelCard(
+    name="tiny",
+    version="3",
+    family="tiny",
+    license="Apache-2.0",
+    parameters={},
+    weights_bytes=0,
+    sizes=((48, 32), (32, 32), (64, 96)),
+    compression=VAE.compression,
+    patch=TRANSFORMER.patch,
+    text_tokens=TEXT.num_tokens,
+    fps=(8.0, 12.0),
+    default_seconds=1.2,
+    max_frames=33,
+    default_steps=3,
+    default_guidance=2.5,
+    conditions=("keyframes", "camera", "motion"),
+    cameras=("static", "zoom_in", "pan_left"),
+    languages=("en", "zh"),
+    cost=CostFormula(
+        denoise_per_token=2e5,
+        denoise_per_token_pair=200.0,
+        encode_per_pixel=2e4,
+        decode_per_pixel=4e4,
+        text=1e6,
+        activation_bytes_per_token=4e3,
+        activation_bytes_per_pixel=500.0,
+    ),
+)
 
 
 def _random(module: nn.Module, seed: int) -> nn.Module:
@@ -86,35 +116,7 @@ def save_tiny(folder: Path, card: ModelCard, *, seed: int = 0) -> Path:
 @pytest.fixture(scope="session")
 def tiny_card() -> ModelCard:
     """What the tiny model can do."""
-    return ModelCard(
-        name="tiny",
-        version="3",
-        family="tiny",
-        license="Apache-2.0",
-        parameters={},
-        weights_bytes=0,
-        sizes=((48, 32), (32, 32), (64, 96)),
-        compression=VAE.compression,
-        patch=TRANSFORMER.patch,
-        text_tokens=TEXT.num_tokens,
-        fps=(8.0, 12.0),
-        default_seconds=1.2,
-        max_frames=33,
-        default_steps=3,
-        default_guidance=2.5,
-        conditions=("keyframes", "camera", "motion"),
-        cameras=("static", "zoom_in", "pan_left"),
-        languages=("en", "zh"),
-        cost=CostFormula(
-            denoise_per_token=2e5,
-            denoise_per_token_pair=200.0,
-            encode_per_pixel=2e4,
-            decode_per_pixel=4e4,
-            text=1e6,
-            activation_bytes_per_token=4e3,
-            activation_bytes_per_pixel=500.0,
-        ),
-    )
+    return TINY_CARD
 
 
 @pytest.fixture(scope="session")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kinema.app.local import engine_for
-from kinema.core.errors import storage_errors
+from kinema.core.errors import StorageError, storage_errors
 from kinema.core.progress import CancelToken, Observer, ignore_progress
 
 if TYPE_CHECKING:
@@ -35,20 +36,32 @@ def evaluate_world(
     from kinema.evaluation.scores import table
 
     folder, engine, judges = Path(out), engine_for(model), load_judges()
-    with storage_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
     examinee = Examinee(engine, judges, examination, observer=observer, cancel=cancel)
-    made = list(examinee.words())
+    # whatever can't be asked, made or written is to be known before an hour of clips
+    shape, scenes, words = examinee.shape, examinee.scenes() if with_conditions else [], examinee.words()
+    _check_place(folder)
+    made = list(words)
     result: dict[str, Any] = {
         "model": {"name": engine.card.name, "version": engine.card.version, "hash": engine.folder.content_hash()},
         "examination": asdict(examination),
-        "shape": str(examinee.shape),
+        "shape": str(shape),
         "floor": judges.card.get("floors", {}).get(examination.difficulty, {}),
         "words": table([m.answer for m in made]),
         "kept": kept(made),
     }
     if with_conditions:
-        result |= conditions(examinee)
+        result |= conditions(examinee, scenes)
+    html = page(result, made)
     write_atomically(folder / RESULT, json.dumps(result, indent=1, ensure_ascii=False).encode())
-    write_atomically(folder / PAGE, page(result, made).encode())
+    write_atomically(folder / PAGE, html.encode())
     return result
+
+
+def _check_place(folder: Path) -> None:
+    """Makes ``folder`` and writes to it. Raises: StorageError."""
+    with storage_errors(folder):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except FileExistsError as e:
+            raise StorageError(f"{folder}: is a file; choose another folder") from e
+        tempfile.TemporaryFile(dir=folder).close()

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from kinema.world.scene import Scene
 
 MAX_SECONDS = 120.0
+_RULE = f"clips of up to {MAX_SECONDS:.0f} s can be judged"
 _SIDE_PX = 256  # clips whose shorter side is longer are read at this size
 
 
@@ -57,8 +58,7 @@ def judge_clip(file: str, *, scene: str | None = None) -> Judged:
 
     info = probe(file)
     if info.duration_s is not None and info.duration_s > MAX_SECONDS:
-        rule = f"lasts {info.duration_s:.0f} s; clips of up to {MAX_SECONDS:.0f} s can be judged"
-        raise InvalidInput("file", file, rule)
+        raise InvalidInput("file", file, f"lasts {info.duration_s:.0f} s; {_RULE}")
     scale = min(1.0, _SIDE_PX / max(1, min(info.width_px, info.height_px)))
     size = Size(
         width_px=max(1, round(info.width_px * scale)), height_px=max(1, round(info.height_px * scale)), fit="stretch"
@@ -67,19 +67,22 @@ def judge_clip(file: str, *, scene: str | None = None) -> Judged:
 
     from kinema.evaluation.judges import FPS, load_judges
 
-    clip = read_video(file, fps=FPS, size=size, max_frames=round(MAX_SECONDS * FPS))
-    frames = torch.from_numpy(clip.frames)
-    verdict = load_judges()(frames, fps=FPS)
-    return Judged(
-        path=Path(file), verdict=verdict, agreement=_agreement(verdict, true, clip.frames.shape) if true else None
-    )
+    # a clip of fewer frames a second is looked at as it is: frames shown twice would be a movement that stops and goes
+    fps = min(FPS, float(info.fps or FPS))
+    most = round(MAX_SECONDS * fps)
+    clip = read_video(file, fps=fps, size=size, max_frames=most + 1)
+    if len(clip.frames) > most:  # of a file that doesn't say how long it is
+        raise InvalidInput("file", file, f"is longer; {_RULE}")
+    verdict = load_judges()(torch.from_numpy(clip.frames), fps=fps)
+    count, height, width, _ = clip.frames.shape
+    shape = VideoShape(frames=count, height_px=height, width_px=width, fps=fps)
+    return Judged(path=Path(file), verdict=verdict, agreement=_agreement(verdict, true, shape) if true else None)
 
 
-def _agreement(verdict: Verdict, scene: Scene, size: tuple[int, ...]) -> dict[str, Any]:
-    """How ``verdict`` of a clip of ``size`` (t h w c) fits ``scene``: `kinema.evaluation.floors.Tally.table` of one clip."""
+def _agreement(verdict: Verdict, scene: Scene, shape: VideoShape) -> dict[str, Any]:
+    """How ``verdict`` of a clip of ``shape`` fits ``scene``: `kinema.evaluation.floors.Tally.table` of one clip."""
     from kinema.evaluation.floors import Tally, compare
-    from kinema.evaluation.judges import FPS
 
     tally = Tally()
-    compare(verdict, scene, VideoShape(frames=size[0], height_px=size[1], width_px=size[2], fps=FPS), tally)
+    compare(verdict, scene, shape, tally)
     return tally.table()

@@ -12,11 +12,11 @@ from typing import Any
 import torch
 
 from kinema.core.media_ref import Keyframe, MediaRef
-from kinema.evaluation.judges import KEPT
+from kinema.evaluation.judges import KEPT, looked_at
 from kinema.evaluation.measures import flicker, path_errors, psnr, spearman
 from kinema.evaluation.model import Examinee, Made
 from kinema.evaluation.questions import Question, asked
-from kinema.evaluation.scores import share_of, shares
+from kinema.evaluation.scores import matched, share_of, shares
 from kinema.media.write import write_picture
 from kinema.training.judge_data import places_of
 from kinema.world.camera import camera_features
@@ -26,19 +26,17 @@ from kinema.world.scene import Scene
 MOTIONS = (16, 64, 128, 200)
 
 
-def conditions(examinee: Examinee) -> dict[str, Any]:
-    """What is measured of every condition that the model takes, by its name."""
-    scenes = [q.scene for q in examinee.questions("plain", languages=("en",)) if q.scene is not None]
+def conditions(examinee: Examinee, scenes: Sequence[Scene]) -> dict[str, Any]:
+    """What is measured of every condition that the model takes, by its name; nothing of a model that makes pictures."""
+    card = examinee.engine.card
     kinds = {"camera": camera, "motion": motion, "keyframes": first_frame}
-    return {
-        name: measure(examinee, scenes) for name, measure in kinds.items() if name in examinee.engine.card.conditions
-    }
+    taken = [name for name in kinds if name in card.conditions and (name != "camera" or _classes(examinee))]
+    return {name: kinds[name](examinee, scenes) for name in taken} if examinee.shape.frames > 2 else {}
 
 
 def camera(examinee: Examinee, scenes: Sequence[Scene]) -> dict[str, Any]:
     """Camera classes: how often each is seen, and how far the path is from the one that was asked for (`path_errors`, medians)."""
-    # what a tracking camera follows is the clip's own
-    classes = [c for c in examinee.engine.card.cameras if c != "tracking"]
+    classes = _classes(examinee)
     rows = [
         replace(q, whole={"camera": c}) for c in classes for q in _at_rest(scenes[: -(-len(scenes) // len(classes))])
     ]
@@ -71,6 +69,7 @@ def first_frame(examinee: Examinee, scenes: Sequence[Scene]) -> dict[str, Any]:
     beat it. Velocities are in subject heights a second, of the first subject.
     """
     shape = examinee.shape
+    numbers = looked_at(shape.frames, shape.fps)
     questions = [asked(scene, language="en", seed=n) for n, scene in enumerate(scenes)]
     true = [_drawn(scene, examinee) for scene in scenes]
     with tempfile.TemporaryDirectory() as folder:
@@ -84,13 +83,10 @@ def first_frame(examinee: Examinee, scenes: Sequence[Scene]) -> dict[str, Any]:
     clips = [torch.from_numpy(m.clip.frames) for m in made]
     own = [psnr(clip[1:], frames[1:]) for clip, frames in zip(clips, true, strict=True)]
     still = [psnr(frames[:1].expand(len(frames) - 1, -1, -1, -1), frames[1:]) for frames in true]
-    places = [places_of(scene, shape)[0] for scene in scenes]
-    speeds = [(p[-1] - p[1]) / max(1, len(p) - 2) * shape.fps for p in places]
-    seen = [
-        (m.answer.verdict.subjects[0], speed)
-        for m, speed in zip(made, speeds, strict=True)
-        if m.answer.verdict.subjects
-    ]
+    places = [places_of(scene, shape)[0, numbers] for scene in scenes]
+    speeds = [(p[-1] - p[1]) / max(1, numbers[-1] - numbers[1]) * shape.fps for p in places]
+    firsts = [matched(m.question.subjects, m.answer.verdict.subjects)[0] for m in made]
+    seen = [(first, speed) for first, speed in zip(firsts, speeds, strict=True) if first is not None]
     return {
         "words": shares([m.answer for m in made]),
         "psnr_db": round(median(own), 2),
@@ -119,6 +115,11 @@ def true_flicker(examinee: Examinee, scenes: Sequence[Scene]) -> float:
     return round(median(flicker(_drawn(scene, examinee)) for scene in scenes), 3)
 
 
+def _classes(examinee: Examinee) -> list[str]:
+    """The camera's classes but for tracking: what that follows is the clip's own."""
+    return [c for c in examinee.engine.card.cameras if c != "tracking"]
+
+
 def _at_rest(scenes: Sequence[Scene]) -> list[Question]:
     """Questions whose words say nothing of the camera."""
     return [asked(replace(scene, camera="static"), language="en", seed=n) for n, scene in enumerate(scenes)]
@@ -126,10 +127,11 @@ def _at_rest(scenes: Sequence[Scene]) -> list[Question]:
 
 def _path(made: Made) -> torch.Tensor:
     shape = made.clip.shape
-    return camera_features(made.question.whole["camera"], range(shape.frames), fps=shape.fps)
+    return camera_features(made.question.whole["camera"], looked_at(shape.frames, shape.fps), fps=shape.fps)
 
 
 def _drawn(scene: Scene, examinee: Examinee) -> torch.Tensor:
+    examinee.cancel.check("evaluate")
     frames = render([scene], examinee.shape)[0].frames
     assert frames is not None, "asked for"
     return frames

@@ -1,6 +1,6 @@
 """Numbers that no word says: how well a clip follows a motion score, a camera path, a first picture; how much it flickers.
 
-Legend: t frames, h w pixels, n clips.
+Legend: t and u frames, h w pixels, n clips.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def spearman(one: Sequence[float], other: Sequence[float]) -> float:
     """The rank correlation of two equally long rows, ties at their mean rank; 0 where a row doesn't vary."""
     a, b = _ranks(one), _ranks(other)
     a, b = a - a.mean(), b - b.mean()
-    spread = float(a.square().sum().sqrt() * b.square().sum().sqrt())
+    spread = math.sqrt(float(a.square().sum() * b.square().sum()))
     return float((a * b).sum()) / spread if spread else 0.0
 
 
@@ -37,7 +37,7 @@ def flicker(frames: Frames) -> float:
     return float((x[2:] - 2 * x[1:-1] + x[:-2]).abs().mean())
 
 
-def path_errors(path: Float[Tensor, "t 7"], wanted: Float[Tensor, "t 7"]) -> dict[str, float]:
+def path_errors(path: Float[Tensor, "t 7"], wanted: Float[Tensor, "u 7"]) -> dict[str, float]:
     """How far a camera's path is from ``wanted``: degrees (the largest of the three turns), distances to the subject, and log zoom.
 
     Both as `kinema.world.camera.camera_features` states them; means over the frames that both have.
@@ -53,4 +53,4 @@ def path_errors(path: Float[Tensor, "t 7"], wanted: Float[Tensor, "t 7"]) -> dic
 
 def _ranks(values: Sequence[float]) -> Float[Tensor, " n"]:
     x = torch.tensor(values, dtype=torch.float64)
-    return ((x[:, None] > x).sum(1) + (x[:, None] >= x).sum(1) + 1) / 2
+    return ((x[:, None] > x).sum(1) + (x[:, None] >= x).sum(1) + 1).double() / 2

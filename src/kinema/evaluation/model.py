@@ -21,6 +21,7 @@ from kinema.evaluation.scores import Answer, answer
 from kinema.prompt.normalise import normalise
 from kinema.world.captions import LANGUAGES
 from kinema.world.sampler import DIFFICULTIES, SPLITS
+from kinema.world.scene import Scene
 
 _BATCH = 8
 _SEED_STEP = 1_000_003  # from one seed of a prompt to the next
@@ -48,7 +49,9 @@ class Examination:
             if unknown := [v for v in values if v not in options]:
                 raise InvalidInput(name, unknown[0], f"must be {choices(options)}")
             if not values:
-                raise InvalidInput(name, "", f"must name at least one of {choices(options)}")
+                raise InvalidInput(name, "", f"must be at least {choices(options)}")
+            if twice := [v for v in options if values.count(v) > 1]:
+                raise InvalidInput(name, twice[0], "is named twice; its answers would count twice")
         for name in ("scenes", "seeds"):
             if getattr(self, name) < 1:
                 raise InvalidInput(name, getattr(self, name), "must be at least 1")
@@ -72,7 +75,8 @@ class Examinee:
     ) -> None:  # fmt: skip
         self.engine, self.judges, self.examination = engine, judges, examination
         self.observer, self.cancel = observer, cancel or CancelToken()
-        self.vocabulary = {**engine.card.vocabulary, "camera": dict.fromkeys(engine.card.cameras)}
+        # a model that takes no camera is asked for one at rest, which no caption mentions
+        self.vocabulary = {**engine.card.vocabulary, "camera": dict.fromkeys(engine.card.cameras or ("static",))}
 
     @property
     def shape(self) -> VideoShape:
@@ -86,6 +90,10 @@ class Examinee:
             suite, one.scenes, vocabulary=self.vocabulary, split=one.split, difficulty=one.difficulty,
             languages=languages or one.languages,
         )  # fmt: skip
+
+    def scenes(self) -> list[Scene]:
+        """The scenes of the plain suite."""
+        return [q.scene for q in self.questions("plain", languages=LANGUAGES[:1]) if q.scene is not None]
 
     def request(self, prompt: str, seed: int, **conditions: Any) -> GenerationRequest:
         """The request for a clip of ``prompt``."""
@@ -102,11 +110,16 @@ class Examinee:
 
     def make(self, asked: Sequence[tuple[Question, GenerationRequest]]) -> Iterator[Made]:
         """The clips of ``asked`` and what is seen in them, in order. Raises: Cancelled."""
-        clock = StepClock(steps=len(asked))
-        for start in range(0, len(asked), _BATCH):
+        starts = range(0, len(asked), _BATCH)
+        clock = StepClock(steps=len(starts))  # a batch is a step: its clips come all at once
+        for start in starts:
             part = asked[start : start + _BATCH]
+            self.cancel.check("evaluate")
             clips = self.engine.generate_batch([request for _, request in part], cancel=self.cancel)
-            for step, ((question, _), clip) in enumerate(zip(part, clips, strict=True), start + 1):
-                verdict = self.judges(torch.from_numpy(clip.frames), fps=clip.shape.fps)
-                self.observer(Progress(phase="evaluate", step=step, steps=len(asked), eta_s=clock.tick()))
+            verdicts = []
+            for clip in clips:
+                self.cancel.check("evaluate")
+                verdicts.append(self.judges(torch.from_numpy(clip.frames), fps=clip.shape.fps))
+            self.observer(Progress(phase="evaluate", step=start + len(part), steps=len(asked), eta_s=clock.tick()))
+            for (question, _), clip, verdict in zip(part, clips, verdicts, strict=True):
                 yield Made(question=question, clip=clip, answer=answer(question, verdict))

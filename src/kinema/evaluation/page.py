@@ -96,5 +96,5 @@ def _seen(made: Made, name: str) -> str:
 def _webp(made: Made) -> str:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "clip.webp"
-        write_video(path, made.clip.frames, fps=made.clip.shape.fps, quality="medium")
+        write_video(path, made.clip.frames, fps=made.clip.shape.fps)
         return base64.b64encode(path.read_bytes()).decode()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from typing import Any
 
 from kinema.core.errors import InvalidInput, choices
 from kinema.prompt.normalise import normalise
@@ -43,9 +45,9 @@ def questions(
     """Questions about ``count`` scenes of ``suite``, each in all ``languages`` with the same seed.
 
     - plain: scenes that hold no held-out pair; held_out: scenes that do, of the test split;
-    - together: two or three subjects; hand_written: prompts that people wrote, in their own language only.
+    - together: two or three subjects; hand_written: prompts that people wrote, in their own language only, up to ``count`` in each.
 
-    Scenes with a word that isn't in ``vocabulary`` are left out. Raises: InvalidInput for an unknown suite, or where no scene fits.
+    Scenes with a word that isn't in ``vocabulary`` are left out. Raises: InvalidInput for an unknown suite, or where too few scenes fit.
     """
     if suite not in SUITES:
         raise InvalidInput("suite", suite, f"must be {choices(SUITES)}")
@@ -61,7 +63,7 @@ def asked(scene: Scene, *, language: str, seed: int, suite: str = "plain") -> Qu
     """The question that names all of ``scene``, in words or by leaving the usual unsaid."""
     return Question(
         suite=suite, language=language, prompt=caption(scene, language=language, form="full", seed=seed), seed=seed, scene=scene,
-        subjects=tuple(_only(attributes(scene, n), OF_SUBJECTS) for n in range(len(scene.subjects))),
+        subjects=_subjects([attributes(scene, n) for n in range(len(scene.subjects))], {s.target for s in scene.subjects}),
         whole=_only(attributes(scene), OF_WHOLE),
     )  # fmt: skip
 
@@ -84,29 +86,34 @@ def _scenes(suite: str, split: str, difficulty: str, vocabulary: Vocabulary) -> 
             last = seed
             yield seed, scene
         if seed - last > _MOST_LOOKED_AT:
-            raise InvalidInput("suite", suite, f"has no scenes of the {split} split in words that this model knows")
+            raise InvalidInput(
+                "suite", suite, f"has too few scenes of the {split} split in words that this model knows"
+            )
 
 
 def _hand_written(count: int, vocabulary: Vocabulary, languages: Sequence[str]) -> list[Question]:
     """What people wrote states only some of a scene; whatever it states has to be known."""
-    found = []
+    found: dict[str, list[Question]] = {language: [] for language in languages}
     for number, row in enumerate(hand_written_prompts()):
-        subjects = tuple(_only(s, OF_SUBJECTS) for s in row.scene["subjects"])
+        stated_of = row.scene["subjects"]
+        subjects = _subjects(stated_of, {s.get("target") for s in stated_of})
         whole = _only(row.scene, OF_WHOLE)
         stated = [*itertools.chain.from_iterable(s.items() for s in subjects), *whole.items()]
         if row.language in languages and all(value in vocabulary.get(name, (value,)) for name, value in stated):
-            prompt = normalise(row.prompt)
-            found.append(
-                Question(
-                    suite="hand_written",
-                    language=row.language,
-                    prompt=prompt,
-                    seed=number,
-                    subjects=subjects,
-                    whole=whole,
-                )
-            )
-    return found[:count]
+            question = Question(
+                suite="hand_written", language=row.language, prompt=normalise(row.prompt), seed=number, subjects=subjects,
+                whole=whole,
+            )  # fmt: skip
+            found[row.language].append(question)
+    if not any(found.values()):
+        raise InvalidInput("suite", "hand_written", "has no prompts in words that this model knows")
+    return [question for asked_in in found.values() for question in asked_in[:count]]
+
+
+def _subjects(rows: Sequence[Mapping[str, Any]], acted_on: AbstractSet[int | None]) -> tuple[Mapping[str, str], ...]:
+    """What is asked of each subject; what one does to whom something is done is left open, as the judges' training leaves it."""
+    names = [[n for n in OF_SUBJECTS if n != "action" or number not in acted_on] for number in range(len(rows))]
+    return tuple(_only(row, own) for row, own in zip(rows, names, strict=True))
 
 
 def _only(words: Mapping[str, str], names: Sequence[str]) -> dict[str, str]:

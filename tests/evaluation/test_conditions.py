@@ -1,0 +1,195 @@
+"""Conditions that are no words: what is asked for, what is found where it is followed, and where it isn't."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from kinema.core.card import ModelCard
+from kinema.core.errors import Cancelled
+from kinema.core.progress import CancelToken
+from kinema.evaluation.conditions import MOTIONS, camera, conditions, first_frame, kept, motion, true_flicker
+from kinema.evaluation.judges import Judges, Verdict
+from kinema.evaluation.measures import flicker
+from kinema.evaluation.model import Examination, Examinee
+from kinema.evaluation.questions import Question, asked
+from kinema.prompt.normalise import normalise
+from kinema.world.render import render
+from tests.evaluation.fakes import FakeEngine, Knowing, examinee_of, fake_engine, verdict_of
+from tests.world.scenes import make, pair
+
+SCENES = [make("car", "walk", colour="blue"), make("ball", "roll", camera="zoom_in"), make("puppy", "jump")]
+
+
+def knowing(engine: FakeEngine, *, honest: bool = True, difficulty: str = "core") -> Examinee:
+    """Judges that know `SCENES`, as they are and with the camera at rest."""
+    examinee = examinee_of(engine, Examination(scenes=3, difficulty=difficulty), honest=honest)
+    shown = [(n, s) for n, scene in enumerate(SCENES) for s in (scene, replace(scene, camera="static"))]
+    questions = [asked(scene, language="en", seed=n) for n, scene in shown]
+    assert isinstance(examinee.judges, Knowing)
+    examinee.judges.questions = {normalise(q.prompt): q for q in questions}
+    return examinee
+
+
+def known_to(examinee: Examinee) -> Mapping[str, Question]:
+    """What the judges know."""
+    assert isinstance(examinee.judges, Knowing)
+    return examinee.judges.questions
+
+
+def drawing(engine: FakeEngine) -> FakeEngine:
+    """``engine`` as one that draws `SCENES` as they are."""
+    engine.drawn = {normalise(asked(s, language="en", seed=n).prompt): s for n, s in enumerate(SCENES)}
+    return engine
+
+
+def test_only_what_the_model_takes_is_measured(tmp_path: Path, toy_card: ModelCard) -> None:
+    for number, names in enumerate([(), ("motion",), ("camera", "audio"), ("keyframes", "camera", "motion")]):
+        engine = fake_engine(tmp_path / str(number), toy_card, conditions=names)
+        found = conditions(knowing(engine), SCENES)
+        assert set(found) == set(names) - {"audio"}
+        assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+@pytest.mark.parametrize("cameras", [(), ("tracking",)])
+def test_a_camera_that_has_no_path_of_its_own_is_left_out(
+    tmp_path: Path, toy_card: ModelCard, cameras: tuple[str, ...]
+) -> None:
+    examinee = knowing(fake_engine(tmp_path / "fake", toy_card, cameras=cameras), difficulty="single")
+    assert set(conditions(examinee, SCENES)) == {"motion", "keyframes"}
+
+
+def test_nothing_is_measured_of_pictures(tmp_path: Path, toy_card: ModelCard) -> None:
+    engine = fake_engine(tmp_path / "fake", toy_card, default_seconds=0)
+    assert conditions(knowing(engine), SCENES) == {}
+    assert engine.batches == []
+
+
+def test_cameras_are_asked_for_in_turn_and_words_say_nothing_of_them(tmp_path: Path, toy_card: ModelCard) -> None:
+    engine = fake_engine(tmp_path / "fake", toy_card, cameras=("static", "tracking", "pan_left"))
+    found = camera(knowing(engine), SCENES)
+    requests = [c.request for c in engine.clips]
+    assert [r.camera for r in requests] == ["static"] * 2 + ["pan_left"] * 2
+    assert [(r.prompt, r.seed) for r in requests[:2]] == [(r.prompt, r.seed) for r in requests[2:]]
+    assert requests[1].prompt == normalise(
+        asked(replace(SCENES[1], camera="static"), language="en", seed=1).prompt
+    )  # and not that it zooms in
+    assert found["all"]["share"] == 1
+    assert {name: (row["share"], row["asked"]) for name, row in found["classes"].items()} == {
+        "static": (1.0, 2), "pan_left": (1.0, 2),
+    }  # fmt: skip
+    assert found["path_medians"] == {"degrees": 0, "distances": 0, "log_zoom": 0}
+
+
+def test_a_camera_that_is_not_followed(fake: FakeEngine) -> None:
+    found = camera(knowing(fake, honest=False), SCENES)
+    assert found["all"]["share"] == 0
+    assert {row["share"] for row in found["classes"].values()} == {0}
+
+
+@pytest.mark.parametrize("fps, seconds", [(24.0, 1.0), (12.0, 1.2), (4.0, 2.0)])
+def test_paths_and_speeds_are_compared_at_the_frames_that_are_looked_at(
+    tmp_path: Path, toy_card: ModelCard, fps: float, seconds: float
+) -> None:
+    engine = fake_engine(tmp_path / "fake", toy_card, fps=(fps,), default_seconds=seconds, max_frames=33)
+    found = camera(knowing(engine), SCENES)
+    assert found["path_medians"] == {"degrees": 0, "distances": 0, "log_zoom": 0}
+    assert first_frame(knowing(drawing(engine)), SCENES)["velocity_error"] == 0
+
+
+def test_motion_scores(fake: FakeEngine) -> None:
+    found = motion(knowing(fake), SCENES)
+    assert [c.request.motion for c in fake.clips] == list(MOTIONS)
+    assert found == {"spearman": 1.0, "measured_means": {str(m): float(m) for m in MOTIONS}, "clips": 4}
+    assert len({c.request.seed for c in fake.clips}) == 1
+
+
+def test_a_motion_score_that_is_turned_round_or_ignored(fake: FakeEngine) -> None:
+    class Stubborn(Knowing):
+        def __call__(self, frames: Tensor, *, fps: float) -> Verdict:
+            said = super().__call__(frames, fps=fps)
+            return replace(said, motion_score=77 if self.card else 255 - said.motion_score)
+
+    examinee = knowing(fake)
+    for card, wanted in (({}, -1.0), ({"is": "blind"}, 0.0)):
+        examinee.judges = cast(Judges, Stubborn(engine=fake, questions=known_to(examinee), card=card))
+        assert motion(examinee, SCENES * 2)["spearman"] == wanted
+
+
+def test_clips_begin_with_the_true_first_frame(fake: FakeEngine) -> None:
+    examinee = knowing(fake)
+    found = first_frame(examinee, SCENES)
+    for number, (clip, scene) in enumerate(zip(fake.clips, SCENES, strict=True)):
+        true = render([scene], examinee.shape)[0].frames
+        assert true is not None
+        assert np.array_equal(clip.frames[0], true[0].numpy())
+        (keyframe,) = clip.request.keyframes
+        assert keyframe.at_s == 0
+        assert not Path(str(keyframe.media)).exists()  # it was for the engine alone
+        assert clip.request.prompt == normalise(asked(scene, language="en", seed=number).prompt)
+    assert found["first_frame_psnr_db"] == 99
+    assert found["psnr_db"] < 12 < found["psnr_db_of_standing_still"]  # the others are noise
+    assert found["nearer"] == {"share": 0.0, "interval_95": [0.0, 0.5615], "asked": 3}
+    assert found["words"]["all"]["share"] == 1
+    assert found["velocity_error"] == 0
+    assert found["identity_kept"]["share"] == found["background_kept"]["share"] == 1
+
+
+def test_true_clips_are_as_near_as_can_be(fake: FakeEngine) -> None:
+    examinee = knowing(drawing(fake))
+    found = first_frame(examinee, SCENES)
+    assert (found["psnr_db"], found["first_frame_psnr_db"], found["nearer"]["share"]) == (99, 99, 1)
+    assert found["flicker"] == true_flicker(examinee, SCENES)
+
+
+def test_who_sees_nobody_has_no_speed_to_measure(fake: FakeEngine) -> None:
+    class Blind(Knowing):
+        def __call__(self, frames: Tensor, *, fps: float) -> Verdict:
+            return replace(super().__call__(frames, fps=fps), subjects=())
+
+    examinee = knowing(fake)
+    examinee.judges = cast(Judges, Blind(engine=fake, questions=known_to(examinee)))
+    found = first_frame(examinee, SCENES)
+    assert found["velocity_error"] is None
+    assert found["identity_kept"]["share"] == found["words"]["kind"]["share"] == 0
+
+
+def test_speeds_are_those_of_the_first_subject_whoever_is_seen_first(fake: FakeEngine) -> None:
+    class Reversed(Knowing):
+        def __call__(self, frames: Tensor, *, fps: float) -> Verdict:
+            said = super().__call__(frames, fps=fps)
+            return replace(said, subjects=said.subjects[::-1])
+
+    scene = pair("knock_over", "car", "tower")
+    question = asked(scene, language="en", seed=0)
+    assert len({s.velocity for s in verdict_of(question).subjects}) == 2
+    examinee = knowing(fake)
+    examinee.judges = cast(Judges, Reversed(engine=fake, questions={normalise(question.prompt): question}))
+    assert first_frame(examinee, [scene])["velocity_error"] == 0
+
+
+def test_what_is_kept(fake: FakeEngine) -> None:
+    made = list(examinee_of(fake, Examination(scenes=2)).words())
+    flickers = sorted(flicker(torch.from_numpy(c.frames)) for c in fake.clips)
+    found = kept(made)
+    assert found["flicker"] == round(sum(flickers[1:3]) / 2, 3)
+    assert found["identity_kept"]["share"] == found["background_kept"]["share"] == 1
+    wrong = kept(list(examinee_of(fake, Examination(scenes=2), honest=False).words()))
+    assert wrong["identity_kept"]["share"] == wrong["background_kept"]["share"] == 0
+
+
+def test_it_stops_while_first_frames_are_drawn(fake: FakeEngine) -> None:
+    token = CancelToken()
+    examinee = examinee_of(fake, cancel=token)
+    token.cancel()
+    with pytest.raises(Cancelled):
+        first_frame(examinee, SCENES)
+    assert fake.batches == []
