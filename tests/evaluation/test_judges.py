@@ -25,7 +25,8 @@ from kinema.evaluation.judges import (
 )
 from kinema.models.judges.clip import CameraSigns, ClipJudge, TrackSigns
 from kinema.models.judges.frame import MULTIPLE, FrameJudge, FrameLogits
-from kinema.training.judges import CAMERA_NAMES, KIND_NAMES, PATH_SCALE, WHOLE
+from kinema.training.judge_truth import CAMERA_NAMES, KIND_NAMES, WHOLE
+from kinema.training.judges import PATH_SCALE
 from kinema.world.camera import camera_features
 from kinema.world.events import EVENTS
 from kinema.world.nature import ACTIONS, COLOURS

@@ -29,7 +29,9 @@ def test_both_languages_ask_for_one_scene_with_one_seed(suite: str) -> None:
         assert (one.seed, one.scene, one.subjects, one.whole) == (other.seed, other.scene, other.subjects, other.whole)
         assert one.prompt.isascii()
         assert not other.prompt.isascii()
-        assert one.scene == sample(one.seed, split="test", difficulty="full" if suite == "together" else "core")
+        base = sample(one.seed, split="test", difficulty="core")
+        assert scene_of(one).place == base.place
+        assert one.scene == base or suite == "together"
         assert {one.suite, other.suite} == {suite}
     assert len({q.seed for q in found}) == 4
 
@@ -52,8 +54,9 @@ def test_plain_scenes_hold_no_held_out_pair(split: str, level: str) -> None:
 
 def test_suites_are_what_they_say() -> None:
     assert all(is_held_out(scene_of(q)) for q in questions("held_out", 12, vocabulary=ALL))
-    together = questions("together", 12, vocabulary=ALL)
+    together = questions("together", 24, vocabulary=ALL)
     assert {len(q.subjects) for q in together} == {2, 3}
+    assert {s["kind"] for q in together for s in q.subjects} <= set(DIFFICULTIES["core"].kinds)
     assert not any(is_held_out(scene_of(q)) for q in together)
 
 

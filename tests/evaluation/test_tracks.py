@@ -11,7 +11,7 @@ from torch import Tensor
 
 from kinema.evaluation.tracks import Detection, Track, agreement, detections, tracks
 from kinema.models.judges.frame import FrameLogits
-from kinema.training.judges import KEY_STEP, _cells, _edges, _heat, truth_of
+from kinema.training.judge_truth import cells_of, edges_of, heat_of, truth_of
 from tests.training.judged import SHAPE, chosen_shards
 from tests.world.scenes import make, three
 
@@ -79,16 +79,17 @@ def test_what_is_trained_is_what_is_read(tmp_path: Path, height: int, width: int
     shards = chosen_shards(tmp_path, three(), make("car", "walk"), shape=shape)
     tensors, metadata = shards.read(next(iter(shards.buckets)), range(2))
     truth = truth_of(tensors, metadata, [False, True])
+    truth = replace(truth, boxes=truth.boxes[:, :, ::4])
     maps = logits(4, height // 8, width // 8)
-    cells, size = _cells(truth, maps), maps.heat.shape[1:]
-    maps.heat[:] = _heat(truth, size).logit(1e-4)
+    cells, size = cells_of(truth, maps), maps.heat.shape[1:]
+    maps.heat[:] = heat_of(truth, size).logit(1e-4)
     picture, row, column, there = (c.flatten() for c in cells)
-    maps.box[picture[there], :, row[there], column[there]] = _edges(truth, cells, size)[there]
+    maps.box[picture[there], :, row[there], column[there]] = edges_of(truth, cells, size)[there]
     found = detections(maps)
     for i in range(2):
         count = len(metadata[i]["scene"]["subjects"])
         for key, frame in enumerate(found[2 * i : 2 * i + 2]):
-            true = truth.boxes[i, :count, KEY_STEP * key]
+            true = truth.boxes[i, :count, key]
             assert len(frame) == count
             for detection in frame:
                 nearest = (true - detection.box).abs().amax(-1).min()

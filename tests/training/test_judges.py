@@ -19,18 +19,8 @@ from kinema.data.load.shards import ShardSet, join
 from kinema.models.judges.frame import FrameJudge
 from kinema.training import speed
 from kinema.training.budget import Budget, LearningRate
-from kinema.training.judges import (
-    CAMERA_NAMES,
-    FPS,
-    KIND_NAMES,
-    WHOLE,
-    ClipTask,
-    FrameTask,
-    JudgeRecipe,
-    train_judges,
-    trained_judges,
-    truth_of,
-)
+from kinema.training.judge_truth import CAMERA_NAMES, FPS, KIND_NAMES, WHOLE, truth_of
+from kinema.training.judges import ClipTask, FrameTask, JudgeRecipe, train_judges, trained_judges
 from kinema.training.logs import read_metrics
 from kinema.training.optim import OptimRecipe
 from kinema.world.events import EVENTS, events

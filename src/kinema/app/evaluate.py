@@ -29,7 +29,7 @@ def evaluate_world(
     Raises: InvalidInput, WeightsError, StorageError, Cancelled.
     """
     from kinema.data.load.shards import write_atomically
-    from kinema.evaluation.conditions import conditions, kept
+    from kinema.evaluation.conditions import conditions, kept, true_flicker
     from kinema.evaluation.judges import load_judges
     from kinema.evaluation.model import Examinee
     from kinema.evaluation.page import page
@@ -51,6 +51,8 @@ def evaluate_world(
     }
     if with_conditions:
         result |= conditions(examinee, scenes)
+        if scenes:
+            result["kept"]["flicker_of_true_clips"] = true_flicker(examinee, scenes)
     html = page(result, made)
     write_atomically(folder / RESULT, json.dumps(result, indent=1, ensure_ascii=False).encode())
     write_atomically(folder / PAGE, html.encode())

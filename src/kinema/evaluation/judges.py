@@ -26,8 +26,9 @@ from kinema.data.load.shards import write_atomically
 from kinema.evaluation.tracks import Track, agreement, detections, tracks
 from kinema.models.judges.clip import ClipJudge, ClipJudgeConfig
 from kinema.models.judges.frame import MULTIPLE, FrameJudge, FrameJudgeConfig, FrameLogits
-from kinema.training.judges import CAMERA_NAMES as CAMERAS
-from kinema.training.judges import CLIP, FPS, FRAME, KIND_NAMES, PATH_SCALE, WHOLE
+from kinema.training.judge_truth import CAMERA_NAMES as CAMERAS
+from kinema.training.judge_truth import FPS, KIND_NAMES, WHOLE
+from kinema.training.judges import CLIP, FRAME, PATH_SCALE
 from kinema.weights.build import read_config
 from kinema.world.events import EVENTS
 from kinema.world.nature import ACTIONS, COLOURS

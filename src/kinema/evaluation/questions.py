@@ -12,13 +12,13 @@ from kinema.core.errors import InvalidInput, choices
 from kinema.prompt.normalise import normalise
 from kinema.world.captions import LANGUAGES, caption
 from kinema.world.prompts import hand_written_prompts
-from kinema.world.sampler import DIFFICULTIES, attributes, is_held_out, sample
+from kinema.world.rng import Random
+from kinema.world.sampler import DIFFICULTIES, ILLEGIBLE, attributes, is_held_out, matches, sample, with_others
 from kinema.world.scene import Scene
 
 Vocabulary = Mapping[str, Mapping[str, object]]
 SUITES = ("plain", "held_out", "together", "hand_written")
 OF_SUBJECTS, OF_WHOLE = ("kind", "colour", "action"), ("place", "time", "weather", "style", "camera")
-_LEVEL_OF = {"together": "full"}  # several subjects; the others are of the level that is asked for
 _MOST_LOOKED_AT = 20_000  # scenes of which none fits: the model knows too few words
 
 
@@ -75,20 +75,29 @@ def knows(vocabulary: Vocabulary, scene: Scene) -> bool:
 
 
 def _scenes(suite: str, split: str, difficulty: str, vocabulary: Vocabulary) -> Iterator[tuple[int, Scene]]:
-    level = _LEVEL_OF.get(suite, difficulty)
-    if level not in DIFFICULTIES:
-        raise InvalidInput("difficulty", level, f"must be {choices(DIFFICULTIES)}")
+    if difficulty not in DIFFICULTIES:
+        raise InvalidInput("difficulty", difficulty, f"must be {choices(DIFFICULTIES)}")
     last = 0
     for seed in itertools.count():
-        scene = sample(seed, split=split, difficulty=level)
+        scene = sample(seed, split=split, difficulty=difficulty)
+        if suite == "together":
+            scene = _with_company(scene, seed, difficulty)
         fits = is_held_out(scene) == (suite == "held_out") and (suite != "together" or len(scene.subjects) > 1)
         if fits and knows(vocabulary, scene):
             last = seed
             yield seed, scene
         if seed - last > _MOST_LOOKED_AT:
-            raise InvalidInput(
-                "suite", suite, f"has too few scenes of the {split} split in words that this model knows"
-            )
+            rule = f"has too few scenes of the {split} split in words that this model knows"
+            raise InvalidInput("suite", suite, rule)
+
+
+def _with_company(scene: Scene, seed: int, difficulty: str) -> Scene:
+    """``scene`` with one or two others, if it shows one alone and a reader could tell them apart."""
+    if len(scene.subjects) > 1:
+        return scene
+    random = Random(seed, "together")
+    together = with_others(scene, random, DIFFICULTIES[difficulty], count=random.choice((2, 3)))
+    return scene if matches(together, ILLEGIBLE) else together
 
 
 def _hand_written(count: int, vocabulary: Vocabulary, languages: Sequence[str]) -> list[Question]:

@@ -25,19 +25,26 @@ from kinema.data.load.shards import ShardSet
 from kinema.models.judges.clip import CameraSigns, ClipJudge, ClipJudgeConfig, TrackSigns
 from kinema.models.judges.frame import FrameJudge, FrameJudgeConfig, FrameLogits
 from kinema.training.budget import Budget, LearningRate
+from kinema.training.judge_truth import (
+    CAMERA_NAMES,
+    IGNORED,
+    KIND_NAMES,
+    Truth,
+    at_cells,
+    cells_of,
+    edges_of,
+    focal_loss,
+    heat_of,
+    truth_of,
+)
 from kinema.training.loop import Loop, LoopRecipe, Outcome, averaged, facts_of_latest
 from kinema.training.optim import OptimRecipe
 from kinema.training.speed import Dtype, autocast, measured_facts
-from kinema.world.camera import CAMERAS
-from kinema.world.events import EVENTS, events
+from kinema.world.events import EVENTS
 from kinema.world.nature import ACTIONS, COLOURS, KINDS, PLACES, STYLES, TIMES, WEATHERS
-from kinema.world.scene import Scene
 
 FRAME, CLIP = "frame", "clip"
 _LOOKED_AT = 4  # frames of a clip that the frame judge is validated on: every so many
-FPS = 8.0  # of the clips that the clip judge learns from
-KIND_NAMES, CAMERA_NAMES = tuple(KINDS), tuple(CAMERAS)
-WHOLE = {"place": tuple(PLACES), "time": TIMES, "weather": WEATHERS, "style": STYLES}
 
 FRAME_CONFIG = FrameJudgeConfig(
     num_kinds=len(KINDS), num_colours=len(COLOURS), num_places=len(PLACES), num_times=len(TIMES),
@@ -47,9 +54,6 @@ CLIP_CONFIG = ClipJudgeConfig(
     num_cameras=len(CAMERA_NAMES), num_actions=len(ACTIONS), num_events=len(EVENTS), frame_features=FRAME_CONFIG.features,
     num_kinds=len(KINDS),
 )  # fmt: skip
-_IGNORED = -100
-# x and the turns about y and z change their sign in a mirror
-_MIRROR = torch.tensor([-1.0, 1.0, -1.0, -1.0, 1.0, 1.0, 1.0])
 PATH_SCALE = 8.0  # of the path's steps, which are small numbers
 _SHAKEN = 0.01  # of the picture: how far true boxes are moved in training
 _NEAR = 0.1  # errors below it count by their square, those above in proportion
@@ -79,22 +83,6 @@ class JudgeRecipe:
         default_factory=lambda: {"kind": 2.0, "box": 0.3, "path": 4.0, "motion": 4.0, "position": 2.0}
     )
     validation_clips: int = 256
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Truth:
-    """Labels of a batch: numbers of words, `_IGNORED` where there is nothing to say."""
-
-    kind: Tensor  # b n
-    colour: Tensor  # b n
-    action: Tensor  # b n
-    camera: Tensor  # b
-    whole: Mapping[str, Tensor]  # b each
-    boxes: Tensor  # b n t 4
-    places: Tensor  # b n t 3
-    events: Tensor  # b n u e
-    path: Tensor  # b u 7
-    motion: Tensor  # b
 
 
 class _JudgeTask:
@@ -136,13 +124,13 @@ class _JudgeTask:
         total = torch.stack([weights.get(name, 1.0) * part for name, part in parts.items()]).sum()
         return total, {f"{name}_loss": part.detach() for name, part in parts.items()}
 
-    def _losses(self, pictures: Tensor, truth: _Truth, dtype: Dtype) -> Mapping[str, Tensor]:
+    def _losses(self, pictures: Tensor, truth: Truth, dtype: Dtype) -> Mapping[str, Tensor]:
         raise NotImplementedError
 
-    def _right(self, pictures: Tensor, truth: _Truth) -> Mapping[str, Tensor]:
+    def _right(self, pictures: Tensor, truth: Truth) -> Mapping[str, Tensor]:
         raise NotImplementedError
 
-    def _shown(self, batch: Batch) -> tuple[Tensor, _Truth]:
+    def _shown(self, batch: Batch) -> tuple[Tensor, Truth]:
         """Pictures (b t c h w) and truth of ``batch``, flipped half of the time, brightened, blurred."""
         rngs = [generator(seed) for seed in batch.seeds]
         flips = [float(torch.rand((), generator=g)) < 0.5 for g in rngs]
@@ -151,7 +139,7 @@ class _JudgeTask:
         pictures = torch.stack([p.flip(-1) if f else p for p, f in zip(pictures, flips, strict=True)])
         return torch.stack([self._worn(p, g) for p, g in zip(pictures, rngs, strict=True)]).to(self.device), truth
 
-    def _chosen(self, pictures: Tensor, truth: _Truth, rngs: Sequence[torch.Generator]) -> tuple[Tensor, _Truth]:
+    def _chosen(self, pictures: Tensor, truth: Truth, rngs: Sequence[torch.Generator]) -> tuple[Tensor, Truth]:
         """What of the clips is shown: all of it."""
         return pictures, truth
 
@@ -189,17 +177,17 @@ class FrameTask(_JudgeTask):
         self.modules[FRAME] = self.frame.to(self.device)
         self._measure(known)
 
-    def _chosen(self, pictures: Tensor, truth: _Truth, rngs: Sequence[torch.Generator]) -> tuple[Tensor, _Truth]:
+    def _chosen(self, pictures: Tensor, truth: Truth, rngs: Sequence[torch.Generator]) -> tuple[Tensor, Truth]:
         numbers = [int(torch.randint(pictures.shape[1], (), generator=g)) for g in rngs]
         rows = torch.arange(len(numbers))
         return pictures[rows, numbers][:, None], replace(truth, boxes=truth.boxes[rows, :, numbers][:, :, None])
 
-    def _losses(self, pictures: Tensor, truth: _Truth, dtype: Dtype) -> Mapping[str, Tensor]:
+    def _losses(self, pictures: Tensor, truth: Truth, dtype: Dtype) -> Mapping[str, Tensor]:
         with autocast(self.device, dtype):
             logits = self.frame(_flat(pictures))
         return self._frame_losses(logits, truth)
 
-    def _right(self, pictures: Tensor, truth: _Truth) -> Mapping[str, Tensor]:
+    def _right(self, pictures: Tensor, truth: Truth) -> Mapping[str, Tensor]:
         pictures = pictures[:, ::_LOOKED_AT]
         truth = replace(truth, boxes=truth.boxes[:, :, ::_LOOKED_AT])
         with autocast(self.device, self.facts["dtype"]):
@@ -209,28 +197,28 @@ class FrameTask(_JudgeTask):
             name: _right(getattr(logits, name), repeat(wanted, "b -> (b k)", k=keys))
             for name, wanted in truth.whole.items()
         }
-        cells = _cells(truth, logits)
+        cells = cells_of(truth, logits)
         for name in ("kind", "colour"):
-            wanted = torch.where(cells[3], repeat(getattr(truth, name), "b n -> b k n", k=keys), _IGNORED).flatten()
-            right[name] = _right(_at_cells(getattr(logits, name), cells), wanted)
+            wanted = torch.where(cells[3], repeat(getattr(truth, name), "b n -> b k n", k=keys), IGNORED).flatten()
+            right[name] = _right(at_cells(getattr(logits, name), cells), wanted)
         return right
 
-    def _frame_losses(self, logits: FrameLogits, truth: _Truth) -> dict[str, Tensor]:
+    def _frame_losses(self, logits: FrameLogits, truth: Truth) -> dict[str, Tensor]:
         keys = truth.boxes.shape[2]
         parts = {
             name: F.cross_entropy(getattr(logits, name).float(), repeat(wanted, "b -> (b k)", k=keys).to(self.device))
             for name, wanted in truth.whole.items()
         }
-        heat = _heat(truth, logits.heat.shape[1:]).to(self.device)
-        parts["heat"] = _focal(logits.heat.float(), heat)
-        cells = _cells(truth, logits)
+        heat = heat_of(truth, logits.heat.shape[1:]).to(self.device)
+        parts["heat"] = focal_loss(logits.heat.float(), heat)
+        cells = cells_of(truth, logits)
         for name in ("kind", "colour"):
             wanted = repeat(getattr(truth, name), "b n -> b k n", k=keys)
-            wanted = torch.where(cells[3], wanted, _IGNORED).flatten().to(self.device)
-            parts[name] = _miss(_at_cells(getattr(logits, name), cells), wanted)
-        edges = _edges(truth, cells, logits.heat.shape[1:]).to(self.device)
+            wanted = torch.where(cells[3], wanted, IGNORED).flatten().to(self.device)
+            parts[name] = _miss(at_cells(getattr(logits, name), cells), wanted)
+        edges = edges_of(truth, cells, logits.heat.shape[1:]).to(self.device)
         seen = cells[3].flatten().to(self.device)
-        off = F.smooth_l1_loss(_at_cells(logits.box, cells).float(), edges, reduction="none").mean(-1)
+        off = F.smooth_l1_loss(at_cells(logits.box, cells).float(), edges, reduction="none").mean(-1)
         parts["box"] = (off * seen).sum() / seen.sum().clamp(min=1)
         return parts
 
@@ -249,12 +237,12 @@ class ClipTask(_JudgeTask):
         self.modules[CLIP] = self.clip.to(self.device)
         self._measure(known)
 
-    def _chosen(self, pictures: Tensor, truth: _Truth, rngs: Sequence[torch.Generator]) -> tuple[Tensor, _Truth]:
+    def _chosen(self, pictures: Tensor, truth: Truth, rngs: Sequence[torch.Generator]) -> tuple[Tensor, Truth]:
         """All frames; boxes are shaken a little, as those that are found will be."""
         jitter = torch.stack([torch.randn(truth.boxes.shape[1:], generator=g) for g in rngs]) * _SHAKEN
         return pictures, replace(truth, boxes=truth.boxes + jitter * (truth.boxes[..., 2:3] > 0))
 
-    def _losses(self, pictures: Tensor, truth: _Truth, dtype: Dtype) -> Mapping[str, Tensor]:
+    def _losses(self, pictures: Tensor, truth: Truth, dtype: Dtype) -> Mapping[str, Tensor]:
         camera, tracks = self._look(pictures, truth, dtype)
         wanted = truth.action.flatten().to(self.device)
         there = (truth.kind >= 0).to(self.device)
@@ -272,7 +260,7 @@ class ClipTask(_JudgeTask):
             "event": (miss.sum(-1).mean(-1) * there).sum() / there.sum(),
         }
 
-    def _right(self, pictures: Tensor, truth: _Truth) -> Mapping[str, Tensor]:
+    def _right(self, pictures: Tensor, truth: Truth) -> Mapping[str, Tensor]:
         if pictures.shape[1] == 1:
             return {}
         camera, tracks = self._look(pictures, truth, self.facts["dtype"])
@@ -281,7 +269,7 @@ class ClipTask(_JudgeTask):
             "action": _right(tracks.action.flatten(0, 1), truth.action.flatten()),
         }
 
-    def _look(self, pictures: Tensor, truth: _Truth, dtype: Dtype) -> tuple[CameraSigns, TrackSigns]:
+    def _look(self, pictures: Tensor, truth: Truth, dtype: Dtype) -> tuple[CameraSigns, TrackSigns]:
         """What clips do, with the boxes and kinds of ``truth`` for tracks."""
         with autocast(self.device, dtype):
             with torch.no_grad():
@@ -292,38 +280,6 @@ class ClipTask(_JudgeTask):
             kinds = F.one_hot(truth.kind.clamp(min=0), len(KIND_NAMES)) * (truth.kind >= 0)[..., None]
             boxes, kinds = truth.boxes.to(self.device), kinds.to(self.device, features.dtype)
             return camera, self.clip.of_tracks(motion, features, boxes, kinds, camera.sequence)
-
-
-def truth_of(tensors: Mapping[str, Tensor], metadata: Sequence[Mapping[str, Any]], flips: Sequence[bool]) -> _Truth:
-    """The labels of clips, of those flipped as they are in the mirror."""
-    scenes = [Scene.from_dict(m["scene"]) for m in metadata]
-    scenes = [s.mirrored() if f else s for s, f in zip(scenes, flips, strict=True)]
-    boxes, places, camera = (tensors[name].float().clone() for name in ("boxes", "places", "camera"))
-    for i, is_flipped in enumerate(flips):
-        if is_flipped:
-            seen = boxes[i, :, :, 2] > 0
-            boxes[i, :, :, 0] = torch.where(seen, 1 - boxes[i, :, :, 0], 0.0)
-            places[i, :, :, 0] *= -1
-            camera[i] *= _MIRROR
-    count = boxes.shape[1]
-    rows = {name: torch.full((len(scenes), count), _IGNORED) for name in ("kind", "colour", "action")}
-    for i, scene in enumerate(scenes):
-        targets = {s.target for s in scene.subjects}
-        for n, subject in enumerate(scene.subjects):
-            rows["kind"][i, n] = KIND_NAMES.index(subject.kind)
-            rows["colour"][i, n] = COLOURS.index(subject.colour)
-            if n not in targets:  # what is done to one is another's action
-                rows["action"][i, n] = ACTIONS.index(subject.action)
-    return _Truth(
-        **rows,
-        events=torch.stack([_events(s, count, boxes.shape[2] - 1) for s in scenes]),
-        camera=torch.tensor([CAMERA_NAMES.index(s.camera) for s in scenes]),
-        whole={name: torch.tensor([words.index(getattr(s, name)) for s in scenes]) for name, words in WHOLE.items()},
-        boxes=boxes,
-        places=places,
-        path=camera[:, 1:] - camera[:, :-1],
-        motion=tensors["motion"].float(),
-    )
 
 
 def train_judges(
@@ -356,15 +312,6 @@ def trained_judges(folder: Path) -> dict[str, dict[str, Tensor]]:
     return {name: averaged(folder / name, name) for name in (FRAME, CLIP)}
 
 
-def _events(scene: Scene, count: int, steps: int) -> Tensor:
-    """1 for what happens to each of ``count`` subjects between which frames (n u e); what happens to the place is left out."""
-    happens = torch.zeros(count, steps, len(EVENTS))
-    for event in events(scene, steps / FPS):
-        if event.subject is not None:
-            happens[event.subject, int(event.time_s * FPS), EVENTS.index(event.kind)] = 1
-    return happens
-
-
 def _flat(pictures: Tensor) -> Tensor:
     """All pictures of all clips (b k c h w) in the memory layout in which convolutions are fast."""
     return rearrange(pictures, "b k c h w -> (b k) c h w").contiguous(memory_format=torch.channels_last)
@@ -377,58 +324,10 @@ def _pictures(frames: Tensor) -> Tensor:
 def _right(logits: Tensor, wanted: Tensor) -> Tensor:
     """Whether the highest logit is the wanted one, where one is wanted."""
     wanted = wanted.to(logits.device)
-    return (logits.argmax(-1) == wanted)[wanted != _IGNORED].cpu()
+    return (logits.argmax(-1) == wanted)[wanted != IGNORED].cpu()
 
 
 def _miss(logits: Tensor, wanted: Tensor) -> Tensor:
     """The cross entropy where a word is wanted; 0, not NaN, for a batch where none is."""
-    total = F.cross_entropy(logits.float(), wanted, ignore_index=_IGNORED, reduction="sum")
-    return total / (wanted != _IGNORED).sum().clamp(min=1)
-
-
-def _cells(truth: _Truth, logits: FrameLogits) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """(picture, row, column, whether seen) of each subject's centre in each key frame, (b k n) each."""
-    height, width = logits.heat.shape[1:]
-    boxes = rearrange(truth.boxes, "b n k c -> b k n c")
-    column = (boxes[..., 0] * width).long().clamp(0, width - 1)
-    row = (boxes[..., 1] * height).long().clamp(0, height - 1)
-    b, k, n = column.shape
-    picture = repeat(torch.arange(b * k).view(b, k), "b k -> b k n", n=n)
-    return picture, row, column, boxes[..., 2] > 0
-
-
-def _at_cells(maps: Tensor, cells: tuple[Tensor, Tensor, Tensor, Tensor]) -> Tensor:
-    """``maps`` (b c y x) read at the cells: (m c)."""
-    picture, row, column = (c.flatten().to(maps.device) for c in cells[:3])
-    return maps[picture, :, row, column]
-
-
-def _edges(truth: _Truth, cells: tuple[Tensor, ...], size: Sequence[int]) -> Tensor:
-    """The way from each cell's middle to the box's left, top, right and bottom, in cells: (m 4)."""
-    boxes = rearrange(truth.boxes, "b n k c -> b k n c")
-    scale = torch.tensor([size[1], size[0]], dtype=torch.float32)
-    centre, half = boxes[..., :2] * scale, boxes[..., 2:] * scale / 2
-    middle = torch.stack([cells[2] + 0.5, cells[1] + 0.5], -1)
-    return torch.cat([middle - centre + half, centre + half - middle], -1).flatten(0, 2).clamp(min=0)
-
-
-def _heat(truth: _Truth, size: Sequence[int]) -> Tensor:
-    """A bump of height 1 on each centre's cell (b*k y x), a cell or so wide."""
-    boxes = rearrange(truth.boxes, "b n k c -> (b k) n c")
-    y, x = torch.arange(size[0]) + 0.5, torch.arange(size[1]) + 0.5
-    column = (boxes[..., 0] * size[1]).floor() + 0.5
-    row = (boxes[..., 1] * size[0]).floor() + 0.5
-    distance = (x[None, None, None, :] - column[..., None, None]).square() + (
-        y[None, None, :, None] - row[..., None, None]
-    ).square()
-    bump = torch.exp(-distance / (2 * 0.7**2)) * (boxes[..., 2] > 0)[..., None, None]
-    return bump.amax(1)
-
-
-def _focal(logits: Tensor, wanted: Tensor) -> Tensor:
-    """The penalty-reduced focal loss of CornerNet (arXiv:1808.01244), equation 1, a centre."""
-    p = logits.sigmoid().clamp(1e-4, 1 - 1e-4)
-    is_centre = wanted > 0.999
-    hit = (1 - p).square() * p.log() * is_centre
-    miss = (1 - wanted).pow(4) * p.square() * (1 - p).log() * ~is_centre
-    return -(hit + miss).sum() / is_centre.sum().clamp(min=1)
+    total = F.cross_entropy(logits.float(), wanted, ignore_index=IGNORED, reduction="sum")
+    return total / (wanted != IGNORED).sum().clamp(min=1)

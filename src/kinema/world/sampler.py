@@ -252,10 +252,11 @@ def _draw(random: Random, level: Difficulty, forced: Mapping[str, str]) -> Scene
     )
     if is_pair:
         return _with_pair(scene, action, random, level)
-    return _with_others(scene, random, level, count=random.weighted(level.counts))
+    return with_others(scene, random, level, count=random.weighted(level.counts))
 
 
-def _with_others(scene: Scene, random: Random, level: Difficulty, *, count: int) -> Scene | None:
+def with_others(scene: Scene, random: Random, level: Difficulty, *, count: int) -> Scene:
+    """``scene`` of one subject with others of ``level`` beside or behind it, ``count`` in all as far as there is room."""
     first = scene.subject
     if KINDS[first.kind].category == "landscapes":
         return scene
