@@ -17,7 +17,6 @@ from record import record
 
 SIZES_PX = (128, 96)
 LEVELS = ("core", "single", "full")
-FIRST_SEED = 700_000
 GOAL = 0.97
 AFTER_VAE = ("core", 96)
 _ROUND_TRIP = "after the autoencoder"
@@ -29,7 +28,7 @@ def floor(job: tuple[str, int, bool, int]) -> dict[str, Any]:
     import torch
 
     from kinema.core.geometry import VideoShape
-    from kinema.evaluation.floors import floors
+    from kinema.evaluation.floors import FIRST_SEED, floors
     from kinema.evaluation.judges import load_judges
     from kinema.world.sampler import sample
 

@@ -20,6 +20,7 @@ from kinema.training.budget import Budget
 from kinema.training.judge_data import JudgeScenes
 from kinema.training.judges import JudgeRecipe
 from kinema.training.prepare import SceneRange
+from kinema.world.sampler import DIFFICULTIES
 from tests.training.judged import CLIP, FRAME
 from tests.training.toys import LOOP
 
@@ -36,6 +37,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> JudgeScenes:
             SceneRange(split="train", shape=replace(clip, frames=1), count=2, difficulty="core", first_seed=9),
         ),
         validation=(SceneRange(split="validation", shape=clip, count=2, difficulty="core"),),
+        floors=1,
     )
     recipe = JudgeRecipe(frame_loop=LOOP, clip_loop=LOOP, frame=FRAME, clip=CLIP, clips=2, pictures=2, dtype="float32")
     monkeypatch.setattr(judge_data, "JUDGE_SCENES", scenes)
@@ -54,7 +56,9 @@ def test_judges_are_trained_saved_and_loaded(small: JudgeScenes, tmp_path: Path)
     loaded = load_judges(folder)
     assert (loaded.frame.config, loaded.clip.config) == (FRAME, CLIP)
     assert loaded.card["data"][0]["count"] == asdict(small.train[0])["count"] == 4
-    assert set(loaded.card) == set(card) == {"data", "fingerprint", "device", "training"}
+    assert set(loaded.card) == set(card) == {"data", "fingerprint", "device", "training", "floors"}
+    assert set(card["floors"]) == set(DIFFICULTIES)
+    assert 0 <= card["floors"]["core"]["place"]["share"] <= 1
     steps = {name: facts["steps"] for name, facts in card["training"].items()}
     assert steps == {name: minutes - 7 for name, minutes in MINUTES.items()}
     assert loaded(torch.zeros(5, 32, 32, 3, dtype=torch.uint8), fps=8).motion_score >= 1

@@ -37,12 +37,13 @@ def train_judges(
     out: str, *, budget_minutes: float, device: str = "cpu", workers: int = 0, observer: Observer = ignore_progress,
     cancel: CancelToken | None = None,
 ) -> tuple[Path, dict[str, Any]]:  # fmt: skip
-    """The folder of judges trained for ``budget_minutes`` (beside the drawing of their clips), and what is on their card.
+    """The folder of judges trained for ``budget_minutes`` (beside the drawing of their clips), and what is on their card: their floors too.
 
     The same call goes on where the last one stopped. Raises: InvalidInput, StorageError, TrainingError, Cancelled.
     """
     _check(device, budget_minutes=budget_minutes, workers=workers)
-    from kinema.evaluation.judges import save_judges
+    from kinema.evaluation.floors import level_floors
+    from kinema.evaluation.judges import load_judges, save_judges
     from kinema.training import judges
     from kinema.training.budget import Budget
     from kinema.training.judge_data import JUDGE_SCENES
@@ -68,7 +69,10 @@ def train_judges(
         },
     }  # fmt: skip
     configs = {judges.FRAME: recipe.frame, judges.CLIP: recipe.clip}
-    save_judges(judges.trained_judges(folder / "run"), folder / "judges", card=card, configs=configs)
+    weights, shape = judges.trained_judges(folder / "run"), JUDGE_SCENES.validation[0].shape
+    save_judges(weights, folder / "judges", card=card, configs=configs)
+    card["floors"] = level_floors(load_judges(folder / "judges"), shape, JUDGE_SCENES.floors)
+    save_judges(weights, folder / "judges", card=card, configs=configs)
     return folder / "judges", card
 
 

@@ -27,11 +27,13 @@ from kinema.world.events import events
 from kinema.world.geometry import geometry
 from kinema.world.nature import PLACES
 from kinema.world.render import render
+from kinema.world.sampler import DIFFICULTIES, sample
 from kinema.world.scene import Scene
 from kinema.world.score import score_of_flow
 
 Frames = UInt8[Tensor, "t h w 3"]
 WORDS = ("place", "time", "weather", "style", "camera")
+FIRST_SEED = 700_000  # of the scenes that floors are of
 _NEAR = 0.25  # of the picture: a verdict further from a subject than this isn't of it
 _SOON_S = 0.25  # an event is found if one of its kind is said to be at most this far from it
 
@@ -97,6 +99,16 @@ def floors(
             )
             tally.add(f"{name}_changed", kept < KEPT, wanted=True)
     return tally.table()
+
+
+def level_floors(judges: Judges, shape: VideoShape, count: int) -> dict[str, Any]:
+    """Level -> attribute -> share of right verdicts, of ``count`` scenes of each level that neither training nor its validation shows."""
+    out = {}
+    for level in DIFFICULTIES:
+        scenes = [sample(FIRST_SEED + n, split="validation", difficulty=level) for n in range(count)]
+        shares = floors(judges, scenes, shape)["right"]
+        out[level] = {name: {k: row[k] for k in ("share", "interval_95", "asked")} for name, row in shares.items()}
+    return out
 
 
 def changed(scene: Scene, *, seed: int) -> dict[str, Scene]:

@@ -32,10 +32,14 @@ _COARSE = 2  # boxes are taken from masks of a fraction of the size: half a pixe
 
 @dataclass(frozen=True, kw_only=True)
 class JudgeScenes:
-    """What the judges learn from, and what they are validated on; clips and pictures of one size."""
+    """What the judges learn from, and what they are validated on; clips and pictures of one size.
+
+    ``floors`` is how many scenes of each level their card's floors are of.
+    """
 
     train: tuple[SceneRange, ...]
     validation: tuple[SceneRange, ...]
+    floors: int = 128
 
     def prepare(self, cache: Path, **how: Any) -> tuple[ShardSet, ShardSet]:
         """The (train, validation) sets in ``cache``; ``how`` goes to `prepare_judged`. Raises: Cancelled."""
