@@ -86,6 +86,7 @@ def requests(draw: st.DrawFn) -> GenerationRequest:
         camera=draw(maybe(texts)),
         motion=draw(maybe(st.integers(1, 255))),
         controls=tuple(draw(st.lists(st.tuples(st.sampled_from(CONTROL_KINDS), media_refs), max_size=3))),
+        original_prompt=draw(maybe(texts.filter(str.strip))),
         audio=draw(st.sampled_from(["off", "on"]) | media_refs),
         **lengths,
         **picture,

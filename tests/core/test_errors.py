@@ -17,6 +17,7 @@ from kinema.core.errors import (
     InvalidInput,
     KinemaError,
     MediaError,
+    RefusedContent,
     StorageError,
     TrainingError,
     UnsupportedRequest,
@@ -26,7 +27,7 @@ from kinema.core.errors import (
     storage_errors,
 )
 
-FIELD_ERRORS = (InvalidInput, UnsupportedRequest, MediaError, WeightsError)
+FIELD_ERRORS = (InvalidInput, UnsupportedRequest, RefusedContent, MediaError, WeightsError)
 PLAIN_ERRORS = (KinemaError, StorageError, TrainingError, Cancelled)
 
 

@@ -57,6 +57,7 @@ def test_every_field_round_trips_alone() -> None:
         "motion": 99,
         "controls": (("depth", CAT),),
         "audio": CAT,
+        "original_prompt": "a kitty",
     }
     assert set(examples) == {f.name for f in fields(GenerationRequest)}
     for name, value in examples.items():
@@ -68,6 +69,7 @@ def test_every_field_round_trips_alone() -> None:
 
 BAD: list[tuple[str, Any]] = [
     *(("prompt", v) for v in ("", " \n", None, 5, b"cat", "\ud800", "猫" * MAX_PROMPT_BYTES)),
+    *(("original_prompt", v) for v in ("", 5, "x" * (MAX_PROMPT_BYTES + 1))),
     *(("negative_prompt", v) for v in (None, "x" * (MAX_PROMPT_BYTES + 1))),
     *(("seconds", v) for v in (0, -1, 3601, float("nan"), float("inf"), "2", True, 10**400)),
     *(("fps", v) for v in (0, 241, float("nan"), "8")),

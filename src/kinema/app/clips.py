@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kinema.app.prompts import PreparedPrompt, PromptPolicy, prepare_prompt
 from kinema.core.card import ModelCard
 from kinema.core.errors import InvalidInput, StorageError
 from kinema.core.geometry import VideoShape
 from kinema.core.progress import CancelToken, Observer, Progress, ignore_progress
 from kinema.core.protocols import C, Clip, GenerationEngine
 from kinema.core.request import MAX_SEED, GenerationRequest
-from kinema.prompt.vocabulary import words_unknown
 from kinema.weights.folder import open_model
 from kinema.world.scene import CAMERA_ALIASES
 
@@ -25,23 +25,28 @@ if TYPE_CHECKING:
     from kinema.media.write import WrittenFile
 
 MAX_COUNT = 10_000
+_DEFAULT_POLICY = PromptPolicy()
 _MAX_FRESH_SEED = 2**31
 _MAX_SLUG = 40
 
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """Clips to make: requests that differ in their seed, and the file of each (a folder of pictures ends in a slash)."""
+    """Clips to make: requests that differ in their seed, and the file of each (a folder of pictures ends in a slash).
+
+    ``prompt`` tells what was done to the words that were typed.
+    """
 
     card: ModelCard
     shape: VideoShape
     requests: tuple[GenerationRequest, ...]
     paths: tuple[str, ...]
+    prompt: PreparedPrompt
 
     @property
-    def unknown_words(self) -> tuple[str, ...]:
-        """Words of the prompt that the model was not trained on, if its card tells."""
-        return words_unknown(self.requests[0].prompt, self.card.vocabulary) if self.card.vocabulary else ()
+    def notes(self) -> list[str]:
+        """What to tell before the clips are made, a line each."""
+        return self.prompt.notes(self.card.name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +59,8 @@ class MadeClip:
     digest: str
     size_bytes: int
     seconds: float
+    prompt: str
+    original_prompt: str
     recipe: Mapping[str, Any]
     notes: tuple[str, ...]
 
@@ -69,16 +76,24 @@ class MadeClip:
             "digest": self.digest,
             "size_bytes": self.size_bytes,
             "seconds": round(self.seconds, 3),
+            "prompt": self.prompt,
+            "original_prompt": self.original_prompt,
             "notes": list(self.notes),
             "recipe": dict(self.recipe),
         }
 
 
 def place_order(
-    request: GenerationRequest, *, count: int = 1, out: str | None = None, overwrite: bool = False
+    request: GenerationRequest,
+    *,
+    count: int = 1,
+    out: str | None = None,
+    overwrite: bool = False,
+    policy: PromptPolicy = _DEFAULT_POLICY,
 ) -> Order:
     """The order for ``count`` clips of ``request``, with seeds from its own (or a fresh one) upwards.
 
+    The prompt is checked and rewritten as ``policy`` says; whatever else is wrong is found first, since a rewriter may take a while.
     ``out`` names the file; with several clips, ``NAME-1.mp4`` and so on. Without it names come from prompt and seed.
     Raises: InvalidInput for what the model can't do, for an unknown model, and for files that exist, unless ``overwrite``.
     """
@@ -88,7 +103,7 @@ def place_order(
     if request.camera and request.camera not in card.cameras:
         same = CAMERA_ALIASES.get(request.camera)
         request = request.replace(camera=same) if same in card.cameras else request
-    shape = card.check(request)
+    shape = card.check(request.replace(style=None) if "style" not in card.conditions else request)
     first = secrets.randbelow(_MAX_FRESH_SEED) if request.seed is None else request.seed
     if first + count - 1 > MAX_SEED:
         raise InvalidInput(
@@ -98,7 +113,10 @@ def place_order(
     paths = tuple(_path(r, i, count, out, is_picture=shape.frames == 1) for i, r in enumerate(requests))
     for path in () if overwrite else paths:
         refuse_existing(Path(path))
-    return Order(card=card, shape=shape, requests=requests, paths=paths)
+    prepared = prepare_prompt(request, card, policy)
+    words = {"prompt": prepared.request.prompt, "original_prompt": prepared.request.original_prompt}
+    requests = tuple(r.replace(**words) for r in requests)
+    return Order(card=card, shape=shape, requests=requests, paths=paths, prompt=prepared)
 
 
 def fill_order(
@@ -124,6 +142,8 @@ def fill_order(
             digest=file.frames_digest,
             size_bytes=file.size_bytes,
             seconds=time.perf_counter() - start,
+            prompt=request.prompt,
+            original_prompt=request.original_prompt or request.prompt,
             recipe=clip.recipe,
             notes=file.notes,
         )
@@ -180,7 +200,7 @@ def slug(prompt: str) -> str:
 
 def _path(request: GenerationRequest, index: int, count: int, out: str | None, *, is_picture: bool) -> str:
     if out is None:
-        return f"{slug(request.prompt)}-{request.seed}{'.png' if is_picture else '.mp4'}"
+        return f"{slug(request.original_prompt or request.prompt)}-{request.seed}{'.png' if is_picture else '.mp4'}"
     if not out.strip() or "\0" in out:
         raise InvalidInput("out", out, "must name a file")
     if count == 1:

@@ -6,10 +6,12 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from kinema.app.prompts import PromptPolicy, Rewriter, prepare_prompt
 from kinema.core.media_ref import Keyframe, MediaRef
 from kinema.core.progress import CancelToken, Observer, ignore_progress
 from kinema.core.request import GenerationRequest
 from kinema.prompt.normalise import normalise
+from kinema.weights.folder import open_model
 
 if TYPE_CHECKING:
     from kinema.engine.clip import Clip
@@ -48,6 +50,10 @@ def generate(  # noqa: PLR0913
     guidance: float | None = None,
     camera: str | None = None,
     motion: int | None = None,
+    style: str | None = None,
+    rewrite: bool = True,
+    rewriter: Rewriter | None = None,
+    check: bool = True,
     model: str = "kinema-mini",
     quality: str | None = None,
     observer: Observer = ignore_progress,
@@ -56,9 +62,11 @@ def generate(  # noqa: PLR0913
     """The clip of ``prompt``; `GenerationRequest` tells of the fields. Without a seed a fresh one is drawn; ``clip.seed`` says which.
 
     ``out`` names a file to write as well: a video, an animation or a picture by its ending, replaced if it exists. ``image`` is what
-    the clip begins with, short for a keyframe at 0 s. The model stays in memory for the next call.
+    the clip begins with, short for a keyframe at 0 s. The prompt is rewritten in the words that the model was trained on, by rules or
+    by ``rewriter``, unless ``rewrite`` is False; ``clip.recipe["request"]`` has both. ``check`` turns the content checks on. The model
+    stays in memory for the next call.
 
-    Raises: InvalidInput, StorageError, Cancelled; no file is left then.
+    Raises: InvalidInput (RefusedContent among them), StorageError, Cancelled; no file is left then.
     """
     first = () if image is None else (Keyframe(MediaRef(os.fspath(image))),)
     request = GenerationRequest(
@@ -76,7 +84,10 @@ def generate(  # noqa: PLR0913
         keyframes=(*first, *keyframes),
         camera=camera,
         motion=motion,
+        style=style,
     )
+    policy = PromptPolicy(rewrites=rewrite, rewriter=rewriter, checks="block" if check else "off")
+    request = prepare_prompt(request, open_model(model).card, policy).request
     if out is None:
         return engine_for(model).generate(request, observer=observer, cancel=cancel)
     from kinema.app.clips import generate_to

@@ -16,6 +16,7 @@ def plan_of(order: Order, engine: GenerationEngine[Clip]) -> dict[str, Any]:
     return {
         "model": {"name": order.card.name, "version": order.card.version},
         "request": request.to_dict(),
+        "prompt": order.prompt.to_dict(),
         "shape": asdict(order.shape),
         "plan": plan.to_dict(),
         "estimate": engine.estimate(request, plan=plan).to_dict(),

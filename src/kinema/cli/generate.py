@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,6 +19,7 @@ from kinema.core.stopping import stops_on_signals
 
 if TYPE_CHECKING:
     from kinema.app.clips import Order
+    from kinema.app.rewriter import ChatRewriter
 
 # far more than a prompt may have, so that most of what is too long is told its length
 _MAX_STDIN_BYTES = 1 << 20
@@ -38,10 +40,15 @@ def generate(  # noqa: PLR0913
     motion: Annotated[int | None, typer.Option(help="How much moves, 1 to 255.")] = None,
     camera: Annotated[str | None, typer.Option(metavar="NAME", help="Camera motion; `kinema models NAME` lists them.")] = None,
     negative: Annotated[str, typer.Option(metavar="TEXT", help="What to keep away from.")] = "",
+    style: Annotated[str | None, typer.Option(metavar="NAME", help="A preset: toy, cartoon, cinematic, watercolour ...")] = None,
     model: Annotated[str, typer.Option(metavar="NAME", help="A model's name or folder; `kinema models` lists them.")] = "kinema-mini",
     count: Annotated[int, typer.Option(help="How many clips, with seeds from --seed upwards: NAME-1, NAME-2 ...")] = 1,
     out: Annotated[str | None, typer.Option(metavar="FILE", help=".mp4 .mov .gif .webp .png .jpg or a folder of pictures.")] = None,
     quality: Annotated[str | None, typer.Option(metavar="NAME", help="draft, standard, high or master.")] = None,
+    no_rewrite: Annotated[bool, typer.Option("--no-rewrite", help="Keep the prompt's words as they are.")] = False,
+    rewriter: Annotated[str | None, typer.Option(metavar="URL", help="Let an OpenAI-compatible chat endpoint rewrite the prompt.")] = None,
+    rewriter_model: Annotated[str, typer.Option(metavar="NAME", help="What to ask there; a key: KINEMA_REWRITER_KEY.")] = "default",
+    no_check: Annotated[bool, typer.Option("--no-check", help="Switch the content checks of the prompt off.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything and show the plan, but make nothing.")] = False,
     as_json: JsonOption = False,
@@ -51,6 +58,7 @@ def generate(  # noqa: PLR0913
     An existing file is never replaced without --force. Ctrl-C stops at the next step and leaves no half-written file.
     """
     from kinema.app import clips, local, plans
+    from kinema.app.prompts import PromptPolicy
 
     request = GenerationRequest(
         prompt=local.normalise_prompt(_read_prompt(prompt)),
@@ -67,11 +75,15 @@ def generate(  # noqa: PLR0913
         keyframes=tuple(Keyframe.parse(text) for text in image or ()),
         camera=camera,
         motion=motion,
+        style=style,
     )
-    order = clips.place_order(request, count=count, out=out, overwrite=force)
+    policy = PromptPolicy(
+        rewrites=not no_rewrite, rewriter=_rewriter(rewriter, rewriter_model), checks="off" if no_check else "block"
+    )
+    order = clips.place_order(request, count=count, out=out, overwrite=force, policy=policy)
     with make_reporter(as_json=as_json) as reporter:
-        if order.unknown_words:
-            reporter.note(f"note: {order.card.name} was not trained on: {', '.join(order.unknown_words)}")
+        for note in order.notes:
+            reporter.note(f"note: {note}")
         engine = local.engine_for(model)
         if dry_run:
             plan = plans.plan_of(order, engine)
@@ -83,6 +95,14 @@ def generate(  # noqa: PLR0913
                     reporter.note(f"note: {note}")
                 reporter.note(f"{clip.shape}, seed {clip.seed}, {clip.seconds:.1f} s")
                 reporter.result("clip", clip.to_dict(), str(clip.path))
+
+
+def _rewriter(url: str | None, model: str) -> ChatRewriter | None:
+    if url is None:
+        return None
+    from kinema.app.rewriter import ChatRewriter
+
+    return ChatRewriter(url=url, model=model, key=os.environ.get("KINEMA_REWRITER_KEY"))
 
 
 def _read_prompt(prompt: str) -> str:
@@ -100,7 +120,7 @@ def _read_prompt(prompt: str) -> str:
 
 def _plan_text(order: Order, plan: Mapping[str, Any]) -> str:
     cost = plan["estimate"]
-    lines = [f"{order.card.name} {order.card.version}: {order.shape}"]
+    lines = [f"{order.card.name} {order.card.version}: {order.shape}", f"prompt: {order.requests[0].prompt}"]
     lines += [f"{name}: {value}" for name, value in plan["plan"].items()]
     lines.append(f"a clip costs {cost['total_flops'] / 1e12:.3g} TFLOP and {cost['peak_bytes'] / 1e9:.2g} GB")
     lines += [f"{clip['path']}: seed {clip['seed']}" for clip in plan["clips"]]

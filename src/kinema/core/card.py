@@ -110,7 +110,7 @@ class ModelCard:
             "camera": request.camera is not None,
             "motion": request.motion is not None,
             "controls": bool(request.controls),
-            "style": request.style is not None,
+            "style": request.style is not None and request.original_prompt is None,  # else its words are in the prompt
             "audio": request.audio != "off",
         }
         for name, is_wanted in wanted.items():

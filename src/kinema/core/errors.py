@@ -3,6 +3,7 @@
     KinemaError
     ├── InvalidInput            a field with a value that breaks a rule (exit code 2)
     │   ├── UnsupportedRequest  well-formed, but this model or build can't do it
+    │   ├── RefusedContent      a prompt that the content checks object to
     │   ├── MediaError          a picture, video or sound file that can't be read or written
     │   └── WeightsError        weights or model folders that don't fit (missing, extra, NaN, shape)
     ├── StorageError            the disk is full, read-only, or a path can't be made (exit code 2)
@@ -49,6 +50,10 @@ class InvalidInput(KinemaError):
 
 class UnsupportedRequest(InvalidInput):
     """A well-formed request that this model can't serve; the rule names the nearest it can."""
+
+
+class RefusedContent(InvalidInput):
+    """A prompt that asks for what the content checks refuse; the rule names the category and the words."""
 
 
 class MediaError(InvalidInput):

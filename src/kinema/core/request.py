@@ -33,6 +33,7 @@ class GenerationRequest:
     """What to make. Features are what is filled in; ``None`` leaves a choice to the model's card.
 
     One keyframe at 0 s is image-to-video; first and last is in-betweening; a source is extended, edited or restyled.
+    ``original_prompt`` is what was typed where ``prompt`` was rewritten or given the words of ``style``; it changes nothing.
     ``size`` is ``"WIDTHxHEIGHT"``, ``aspect_ratio`` ``"W:H"``, ``motion`` a score from 1 to 255, ``camera`` a class of camera motion.
 
     Raises: InvalidInput, naming the field, the value and the rule.
@@ -58,10 +59,13 @@ class GenerationRequest:
     motion: int | None = None
     controls: tuple[tuple[str, MediaRef], ...] = ()
     audio: str | MediaRef = "off"
+    original_prompt: str | None = None
 
     def __post_init__(self) -> None:
         _check_prompt("prompt", self.prompt, required=True)
         _check_prompt("negative_prompt", self.negative_prompt, required=False)
+        if self.original_prompt is not None:
+            _check_prompt("original_prompt", self.original_prompt, required=True)
         for name in ("size", "aspect_ratio", "model", "style", "camera"):
             _check_text(name, getattr(self, name), is_optional=name != "model")
         if self.seconds is not None and self.frames is not None:

@@ -52,7 +52,7 @@ def resolve(request: GenerationRequest, card: ModelCard, *, model: str) -> Resol
     Raises: UnsupportedRequest naming what the model can do.
     """
     video = card.check(request)
-    _check_engine(request)
+    _check_engine(request, card)
     seed = secrets.randbelow(_MAX_FRESH_SEED) if request.seed is None else request.seed
     steps = card.default_steps if request.steps is None else request.steps
     guidance = float(card.default_guidance if request.guidance is None else request.guidance)
@@ -117,9 +117,12 @@ def _frame_at(at_s: float, video: VideoShape) -> int:
     return min(max(frame, 0), video.frames - 1)
 
 
-def _check_engine(request: GenerationRequest) -> None:
+def _check_engine(request: GenerationRequest, card: ModelCard) -> None:
+    is_said = (
+        request.original_prompt is not None and "style" not in card.conditions
+    )  # the style's words are in the prompt
     for name in _LATER:
-        value = getattr(request, name)
+        value = None if name == "style" and is_said else getattr(request, name)
         if value not in (None, (), "off"):
             raise UnsupportedRequest(
                 name, value, f"this version's engine takes {', '.join(CONDITIONS)} besides the prompt"

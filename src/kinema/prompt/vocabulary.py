@@ -1,11 +1,13 @@
-"""`words_unknown`: what of a prompt a model has never read. Standard library only."""
+"""`words_unknown` and `name_unknown`: what of a prompt a model has never read. Standard library only."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Container, Iterable, Mapping, Sequence
 
-from kinema.prompt.normalise import normalise
+from kinema.prompt.lexicon import lexicon
+from kinema.prompt.normalise import language, normalise
+from kinema.prompt.parse import items
 
 # Words that carry a sentence but no picture, and what captions say around the vocabulary.
 _SMALL_WORDS = frozenset(
@@ -34,6 +36,17 @@ def words_unknown(prompt: str, vocabulary: Mapping[str, Mapping[str, Sequence[st
         if not word[0].isdecimal() and not _is_known(word[0].casefold(), english):
             found.append((word.start(), word[0]))
     return tuple(dict.fromkeys(word for _, word in sorted(found)))
+
+
+def name_unknown(prompt: str, vocabulary: Mapping[str, Mapping[str, Sequence[str]]]) -> tuple[str, ...]:
+    """`words_unknown`, each with the nearest word that the model knows, if there is one: ``"zebra (nearest: horse)"``."""
+    words = lexicon(vocabulary, language(prompt))
+    pieces = words_unknown(prompt, vocabulary)
+    if words.is_chinese:  # cut by what words mean, so that 斑马 is a zebra and no horse
+        whole = (item.text for item in items(normalise(prompt), words) if not item.is_small)
+        pieces = tuple(dict.fromkeys(piece for piece in whole if words_unknown(piece, vocabulary)))
+    found = ((word, words.nearest(word)) for word in pieces)
+    return tuple(f"{word} (nearest: {near})" if near else word for word, near in found)
 
 
 def _is_known(word: str, known: Container[str]) -> bool:
