@@ -137,7 +137,7 @@ def fill_order(
         clip, file = generate_to(path, request, engine=engine, quality=quality, observer=tell, cancel=cancel)
         yield MadeClip(
             path=file.path,
-            seed=request.seed or 0,
+            seed=clip.recipe.get("request", {}).get("seed", request.seed or 0),
             shape=clip.shape,
             digest=file.frames_digest,
             size_bytes=file.size_bytes,

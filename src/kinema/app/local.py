@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from kinema.app.prompts import PromptPolicy, Rewriter, prepare_prompt
 from kinema.core.media_ref import Keyframe, MediaRef
 from kinema.core.progress import CancelToken, Observer, ignore_progress
+from kinema.core.protocols import GenerationEngine
 from kinema.core.request import GenerationRequest
 from kinema.prompt.normalise import normalise
 from kinema.weights.folder import open_model
@@ -54,6 +55,7 @@ def generate(  # noqa: PLR0913
     rewrite: bool = True,
     rewriter: Rewriter | None = None,
     check: bool = True,
+    best_of: int = 1,
     model: str = "kinema-mini",
     quality: str | None = None,
     observer: Observer = ignore_progress,
@@ -63,8 +65,8 @@ def generate(  # noqa: PLR0913
 
     ``out`` names a file to write as well: a video, an animation or a picture by its ending, replaced if it exists. ``image`` is what
     the clip begins with, short for a keyframe at 0 s. The prompt is rewritten in the words that the model was trained on, by rules or
-    by ``rewriter``, unless ``rewrite`` is False; ``clip.recipe["request"]`` has both. ``check`` turns the content checks on. The model
-    stays in memory for the next call.
+    by ``rewriter``, unless ``rewrite`` is False; ``clip.recipe["request"]`` has both. ``check`` turns the content checks on. With
+    ``best_of`` above 1 so many clips are made, and the judges choose (`kinema.app.best`). The model stays in memory for the next call.
 
     Raises: InvalidInput (RefusedContent among them), StorageError, Cancelled; no file is left then.
     """
@@ -88,11 +90,21 @@ def generate(  # noqa: PLR0913
     )
     policy = PromptPolicy(rewrites=rewrite, rewriter=rewriter, checks="block" if check else "off")
     request = prepare_prompt(request, open_model(model).card, policy).request
+    engine = chosen_from(best_of, engine_for(model))
     if out is None:
-        return engine_for(model).generate(request, observer=observer, cancel=cancel)
+        return engine.generate(request, observer=observer, cancel=cancel)
     from kinema.app.clips import generate_to
 
-    return generate_to(out, request, engine=engine_for(model), quality=quality, observer=observer, cancel=cancel)[0]
+    return generate_to(out, request, engine=engine, quality=quality, observer=observer, cancel=cancel)[0]
+
+
+def chosen_from(count: int, engine: Engine, *, step: int = 1) -> GenerationEngine[Clip]:
+    """``engine`` itself for a ``count`` of 1, else one that makes so many and keeps the best. Raises: InvalidInput."""
+    if count == 1:
+        return engine
+    from kinema.app.best import judged_best_of
+
+    return judged_best_of(engine, count, step=step)
 
 
 def normalise_prompt(text: object) -> str:
