@@ -124,3 +124,18 @@ def test_other_names_of_camera_movements_are_understood_where_the_model_knows_th
     card = Path(toy_model, "card.json")
     card.write_text(card.read_text(encoding="utf-8").replace('"zoom_in"', '"pan_left"'), encoding="utf-8")
     assert order(toy_model, camera="truck_left").requests[0].camera == "pan_left"
+
+
+def test_python_knows_the_cameras_other_names_too(toy_model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from kinema.app import local
+    from kinema.weights.folder import open_model
+    from tests.conftest import FakeEngine
+
+    card = Path(toy_model, "card.json")
+    card.write_text(card.read_text(encoding="utf-8").replace('"zoom_in"', '"pan_left"'), encoding="utf-8")
+    engine = FakeEngine(open_model(toy_model))
+    monkeypatch.setattr(local, "_LOADED", {toy_model: engine})
+    kinema.generate("a puppy", model=toy_model, seed=1, camera="truck_left")
+    assert engine.requests[-1].camera == "pan_left"
+    with pytest.raises(InvalidInput, match="camera"):
+        kinema.generate("a puppy", model=toy_model, seed=1, camera="sideways")

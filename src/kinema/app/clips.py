@@ -100,9 +100,7 @@ def place_order(
     if not 1 <= count <= MAX_COUNT:
         raise InvalidInput("count", count, f"must be from 1 to {MAX_COUNT}")
     card = open_model(request.model).card
-    if request.camera and request.camera not in card.cameras:
-        same = CAMERA_ALIASES.get(request.camera)
-        request = request.replace(camera=same) if same in card.cameras else request
+    request = with_known_camera(request, card)
     shape = card.check(request.replace(style=None) if "style" not in card.conditions else request)
     first = secrets.randbelow(_MAX_FRESH_SEED) if request.seed is None else request.seed
     if first + count - 1 > MAX_SEED:
@@ -117,6 +115,14 @@ def place_order(
     words = {"prompt": prepared.request.prompt, "original_prompt": prepared.request.original_prompt}
     requests = tuple(r.replace(**words) for r in requests)
     return Order(card=card, shape=shape, requests=requests, paths=paths, prompt=prepared)
+
+
+def with_known_camera(request: GenerationRequest, card: ModelCard) -> GenerationRequest:
+    """``request`` with the name that ``card`` has for its camera: "truck left" is one of those that pan."""
+    if not request.camera or request.camera in card.cameras:
+        return request
+    same = CAMERA_ALIASES.get(request.camera)
+    return request.replace(camera=same) if same in card.cameras else request
 
 
 def fill_order(

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from kinema.app.clips import generate_to, with_known_camera
 from kinema.app.prompts import PromptPolicy, Rewriter, prepare_prompt
 from kinema.core.media_ref import Keyframe, MediaRef
 from kinema.core.progress import CancelToken, Observer, ignore_progress
@@ -89,12 +90,11 @@ def generate(  # noqa: PLR0913
         style=style,
     )
     policy = PromptPolicy(rewrites=rewrite, rewriter=rewriter, checks="block" if check else "off")
-    request = prepare_prompt(request, open_model(model).card, policy).request
+    card = open_model(model).card
+    request = prepare_prompt(with_known_camera(request, card), card, policy).request
     engine = chosen_from(best_of, engine_for(model))
     if out is None:
         return engine.generate(request, observer=observer, cancel=cancel)
-    from kinema.app.clips import generate_to
-
     return generate_to(out, request, engine=engine, quality=quality, observer=observer, cancel=cancel)[0]
 
 
