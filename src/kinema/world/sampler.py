@@ -59,6 +59,8 @@ TRAVELS = ("walk", "run", "roll", "slide", "fly", "toss", "play", "topple")
 # What others may do beside the first subject without leaving their place.
 _IN_PLACE = ("stand", "spin", "jump", "wave", "sway", "fall", "float")
 _BACK_Z = -1.25
+_BACK_SCALE = 0.8  # how large, and how far to the side, what stands there looks beside what stands in front
+_BACK_HOMES = (-1.3, -0.95, 0.95, 1.3)
 _GAP = 0.06
 _IN_VIEW = 1.5
 _WIDEST_EXTRA = 0.62
@@ -273,7 +275,7 @@ def with_others(scene: Scene, random: Random, level: Difficulty, *, count: int) 
 
 def _free_home(taken: tuple[Subject, ...], half_width: float, random: Random) -> tuple[float, float] | None:
     """Where one more of ``half_width`` may stand, in view and not behind another: (x, z)."""
-    homes = [(side, _BACK_Z) for side in (-0.95, 0.95)]
+    homes = [(side, _BACK_Z) for side in _BACK_HOMES]
     if taken[0].action not in TRAVELS:
         widths = [KINDS[t.kind].half_width * t.size for t in taken]
         beside = [
@@ -288,13 +290,19 @@ def _is_free(home: tuple[float, float], half_width: float, taken: tuple[Subject,
     x, z = home
     if abs(x) + half_width > (_IN_VIEW if z == 0 else _IN_VIEW + 0.3):
         return False
+    low, high = _seen(x, z, half_width)
     for other in taken:
-        # in another row a little of it may be hidden
-        overlap = 0.0 if z == other.z else 0.25
+        other_low, other_high = _seen(other.x, other.z, KINDS[other.kind].half_width * other.size)
         moves = other.action in TRAVELS
-        if not moves and abs(x - other.x) + overlap < half_width + KINDS[other.kind].half_width * other.size:
+        if not moves and low < other_high and other_low < high:
             return False
     return True
+
+
+def _seen(x: float, z: float, half_width: float) -> tuple[float, float]:
+    """From where to where one at (x, z) is seen, as if it stood in front."""
+    scale = 1.0 if z == 0 else _BACK_SCALE
+    return scale * (x - half_width), scale * (x + half_width)
 
 
 def _kind_and_action(
