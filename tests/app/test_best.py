@@ -14,13 +14,14 @@ import pytest
 from kinema.app import clips
 from kinema.app.best import MOST, BestOf
 from kinema.core.errors import InvalidInput
+from kinema.core.geometry import VideoShape
 from kinema.core.request import MAX_SEED, GenerationRequest
 from kinema.evaluation.best import Scorer, question_of
 from kinema.evaluation.judges import Judges, Verdict
 from kinema.media.recipe import read_recipe
 from kinema.world.sampler import words_of
 from kinema.world.scene import Scene, Subject
-from tests.evaluation.fakes import USUAL, verdict_of
+from tests.evaluation.fakes import USUAL, surely, verdict_of
 
 if TYPE_CHECKING:
     from tests.conftest import FakeEngine
@@ -113,6 +114,16 @@ def test_more_of_what_was_asked_for_scores_higher_and_sureness_decides_between_e
     assert score(true)[0] == 1
     assert score(replace(true, subjects=())) == (pytest.approx(1 / 3), pytest.approx(0.9))
     assert score(replace(wrong, subjects=())) == (0.0, 0.0)
+
+
+def test_pictures_are_not_scored_by_what_they_can_not_show() -> None:
+    still = VideoShape(frames=1, height_px=32, width_px=32, fps=8.0)
+    for prompt, wanted in (("the camera zooms in", (0.0, 0.0)), ("a red car, the camera zooms in", (1.0, 0.5))):
+        question = question_of(prompt, WORDS)
+        assert question.whole == {"camera": "zoom_in"}
+        said = surely(verdict_of(question, shape=still))
+        judges = cast("Judges", lambda frames, fps, said=said: said)
+        assert Scorer(judges, question)(np.zeros((1, 4, 4, 3), np.uint8), fps=8) == wanted
 
 
 def test_true_scenes_are_asked_for_as_their_captions_say() -> None:

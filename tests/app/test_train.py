@@ -15,12 +15,11 @@ from kinema.core.errors import Cancelled, InvalidInput
 from kinema.core.geometry import VideoShape
 from kinema.core.progress import CancelToken, Progress
 from kinema.evaluation.judges import load_judges
-from kinema.training import budget, judge_data, judges, speed
+from kinema.training import judge_data, judges, speed
 from kinema.training.budget import Budget
 from kinema.training.judge_data import JudgeScenes
 from kinema.training.judges import JudgeRecipe
 from kinema.training.prepare import SceneRange
-from kinema.world.sampler import DIFFICULTIES
 from tests.training.judged import CLIP, FRAME
 from tests.training.toys import LOOP
 
@@ -37,12 +36,18 @@ def small(monkeypatch: pytest.MonkeyPatch) -> JudgeScenes:
             SceneRange(split="train", shape=replace(clip, frames=1), count=2, difficulty="core", first_seed=9),
         ),
         validation=(SceneRange(split="validation", shape=clip, count=2, difficulty="core"),),
-        floors=1,
     )
-    recipe = JudgeRecipe(frame_loop=LOOP, clip_loop=LOOP, frame=FRAME, clip=CLIP, clips=2, pictures=2, dtype="float32")
+    frame_loop, clip_loop = (replace(LOOP, budget=Budget(minutes=MINUTES[name])) for name in ("frame", "clip"))
+    recipe = JudgeRecipe(
+        frame_loop=frame_loop, clip_loop=clip_loop, frame=FRAME, clip=CLIP, clips=2, pictures=2, dtype="float32"
+    )
     monkeypatch.setattr(judge_data, "JUDGE_SCENES", scenes)
     monkeypatch.setattr(judges, "JudgeRecipe", lambda: recipe)
-    monkeypatch.setattr(budget, "Budget", lambda minutes: Budget(steps=round(minutes) - 7))
+
+    def by_steps(*, steps: int | None = None, minutes: float = 0.0) -> Budget:
+        return Budget(steps=steps or round(minutes) - 7)
+
+    monkeypatch.setattr(judges, "Budget", by_steps)
     monkeypatch.setattr(speed, "matmul_peak", lambda device, dtype: 1e12)
     return scenes
 
@@ -56,9 +61,7 @@ def test_judges_are_trained_saved_and_loaded(small: JudgeScenes, tmp_path: Path)
     loaded = load_judges(folder)
     assert (loaded.frame.config, loaded.clip.config) == (FRAME, CLIP)
     assert loaded.card["data"][0]["count"] == asdict(small.train[0])["count"] == 4
-    assert set(loaded.card) == set(card) == {"data", "fingerprint", "device", "training", "floors"}
-    assert set(card["floors"]) == set(DIFFICULTIES)
-    assert 0 <= card["floors"]["core"]["place"]["share"] <= 1
+    assert set(loaded.card) == set(card) == {"data", "fingerprint", "device", "training"}
     steps = {name: facts["steps"] for name, facts in card["training"].items()}
     assert steps == {name: minutes - 7 for name, minutes in MINUTES.items()}
     assert loaded(torch.zeros(5, 32, 32, 3, dtype=torch.uint8), fps=8).motion_score >= 1

@@ -28,7 +28,7 @@ def fake(tmp_path: Path, toy_card: ModelCard, monkeypatch: pytest.MonkeyPatch) -
     engine = fake_engine(tmp_path / "fake", toy_card)
     monkeypatch.setattr(local, "_LOADED", {"fake": engine})
     examination = Examination(scenes=2, suites=("plain", "held_out"))
-    knowing = examinee_of(engine, examination, judge_card={"floors": {"core": {"kind": {"share": 0.98}}}}).judges
+    knowing = examinee_of(engine, examination).judges
     monkeypatch.setattr(judges, "load_judges", lambda: knowing)
     return engine
 
@@ -37,8 +37,8 @@ def test_scores_are_told_and_written(kinema: Kinema, fake: FakeEngine) -> None:
     answer = kinema(*SMALL, "--out", "here", "--words")
     assert (answer.code, answer.out) == (0, "here/scores.html\n")
     lines = answer.err.splitlines()
-    assert "kind       100.0%  51% to 100% (floor 98%)" in lines
-    assert "colour     100.0%  51% to 100%" in lines
+    names = [line.split()[0] for line in lines if line.endswith(" 100.0%  34% to 100% (floor 100%)")]
+    assert names == ["kind", "colour", "action", "count", "place", "time", "weather", "style", "camera", "all"]
     assert sorted(p.name for p in Path("here").iterdir()) == ["scores.html", "scores.json"]
     assert len(fake.clips) == 4
 
@@ -73,9 +73,10 @@ BAD = {
     "--suites odd": ("error: suites: 'odd': ", "plain, held_out, together, hand_written"),
     "--suites plain,plain": ("error: suites: 'plain': ", "twice"),
     "--suites=": ("error: suites: '': ", "plain"),
-    "--scenes 0": ("error: scenes: 0: ", "at least 1"),
+    "--scenes 0": ("error: scenes: 0: ", "from 1 to"),
     "--scenes x": ("error: --scenes: x", "integer"),
-    "--seeds -3": ("error: seeds: -3: ", "at least 1"),
+    "--seeds -3": ("error: seeds: -3: ", "from 1 to"),
+    "--suites held_out --split train": ("error: suite: 'held_out': ", "name the split test"),
     "--size 64x64": ("error: size: '64x64': ", "nearest"),
     "--steps 0": ("error: steps: 0: ", "from 1 to"),
     "--guidance nan": ("error: guidance: nan: ", "number"),
@@ -99,7 +100,17 @@ def test_a_refusal_in_json(kinema: Kinema) -> None:
     assert (event["event"], event["field"], event["value"], event["exit_code"]) == ("error", "split", "all", 2)
 
 
-def test_ctrl_c_leaves_no_file(kinema: Kinema, fake: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_people_wrote_is_told_without_a_floor(kinema: Kinema, fake: FakeEngine, monkeypatch: Any) -> None:
+    knowing = examinee_of(fake, Examination(scenes=2, suites=("hand_written",))).judges
+    monkeypatch.setattr(judges, "load_judges", lambda: knowing)
+    answer = kinema(*SMALL, "--suites", "hand_written", "--words")
+    assert answer.code == 0
+    assert "kind       100.0%  51% to 100%" in answer.err.splitlines()
+
+
+def test_ctrl_c_leaves_what_is_known_and_no_page(
+    kinema: Kinema, fake: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     make = fake.generate_batch
 
     def stopped(requests: Any, *, cancel: CancelToken, **how: Any) -> Any:
@@ -111,4 +122,7 @@ def test_ctrl_c_leaves_no_file(kinema: Kinema, fake: FakeEngine, monkeypatch: py
     answer = kinema(*SMALL)
     assert (answer.code, answer.out) == (130, "")
     assert answer.err.splitlines()[-1].startswith("error: cancelled")
-    assert list(Path("scores").iterdir()) == []
+    assert [p.name for p in Path("scores").iterdir()] == ["scores.json"]
+    found = json.loads(Path("scores/scores.json").read_text(encoding="utf-8"))
+    assert "floor" in found
+    assert "words" not in found

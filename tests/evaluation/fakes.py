@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,7 +18,7 @@ from kinema.core.geometry import VideoShape
 from kinema.core.progress import CancelToken, Observer, ignore_progress
 from kinema.core.request import GenerationRequest
 from kinema.engine.engine import Engine
-from kinema.evaluation.judges import Judges, SubjectVerdict, Verdict, looked_at
+from kinema.evaluation.judges import WINDOW, Judges, SubjectVerdict, Verdict, looked_at
 from kinema.evaluation.model import Examination, Examinee
 from kinema.evaluation.questions import OF_SUBJECTS, Question, asked
 from kinema.evaluation.scores import Answer, answer
@@ -28,6 +29,7 @@ from kinema.weights.folder import ModelFolder, open_model
 from kinema.world.camera import camera_features
 from kinema.world.render import render
 from kinema.world.scene import Scene
+from kinema.world.score import motion_score
 
 USUAL = {"place": "park", "time": "day", "weather": "clear", "style": "toy", "camera": "static"}
 CORE = Examination(scenes=3)
@@ -69,9 +71,7 @@ class FakeEngine:
     def _clip(self, request: GenerationRequest) -> FakeClip:
         shape = self.card.check(request)
         if request.prompt in self.drawn:
-            drawn = render([self.drawn[request.prompt]], shape)[0].frames
-            assert drawn is not None
-            frames = drawn.numpy().copy()
+            frames = drawn(self.drawn[request.prompt], shape).numpy().copy()
         else:
             rng = np.random.default_rng(zlib.crc32(repr(request.replace(keyframes=()).to_dict()).encode()))
             frames = rng.integers(0, 256, (shape.frames, shape.height_px, shape.width_px, 3), np.uint8)
@@ -82,7 +82,10 @@ class FakeEngine:
 
 @dataclass(kw_only=True)
 class Knowing:
-    """Judges that know what ``engine`` was asked for: they say so, or, if they are not ``honest``, that it isn't there."""
+    """Judges that know what ``engine`` was asked for, and true clips of the scenes of ``questions`` under any of its cameras.
+
+    They say so, or, if they are not ``honest``, that it isn't there.
+    """
 
     engine: FakeEngine
     questions: Mapping[str, Question]
@@ -90,8 +93,21 @@ class Knowing:
     card: Mapping[str, Any] = field(default_factory=dict)
 
     def __call__(self, frames: Tensor, *, fps: float) -> Verdict:
-        clip = next(c for c in reversed(self.engine.clips) if np.array_equal(c.frames, frames.numpy()))
-        assert clip.shape.fps == fps
+        clip = next((c for c in reversed(self.engine.clips) if np.array_equal(c.frames, frames.numpy())), None)
+        said = self._of_true(frames, fps) if clip is None else self._of_asked(clip)
+        assert clip is None or clip.shape.fps == fps
+        return said if self.honest else mistaken(said)
+
+    def _of_true(self, frames: Tensor, fps: float) -> Verdict:
+        shape = VideoShape(frames=len(frames), height_px=frames.shape[1], width_px=frames.shape[2], fps=fps)
+        scenes = dict.fromkeys(q.scene for q in self.questions.values() if q.scene is not None)
+        cameras = [replace(scene, camera=c) for scene in scenes for c in self.engine.card.cameras]
+        scene = next(s for s in (*scenes, *cameras) if torch.equal(drawn(s, shape), frames))
+        said = verdict_of(asked(scene, language="en", seed=0), shape=shape)
+        return replace(said, motion_score=motion_score(scene, shape))
+
+    def _of_asked(self, clip: FakeClip) -> Verdict:
+        fps = clip.shape.fps
         said = verdict_of(self.questions[clip.request.prompt], shape=clip.shape)
         said = replace(
             said, camera=clip.request.camera or said.camera, motion_score=clip.request.motion or said.motion_score
@@ -99,21 +115,30 @@ class Knowing:
         if clip.request.camera is not None:
             numbers = looked_at(clip.shape.frames, fps)
             said = replace(said, camera_path=camera_features(clip.request.camera, numbers, fps=fps))
-        return said if self.honest else mistaken(said)
+        return said
+
+
+@cache
+def drawn(scene: Scene, shape: VideoShape) -> Tensor:
+    """The true clip of ``scene``."""
+    frames = render([scene], shape)[0].frames
+    assert frames is not None, "asked for"
+    return frames
 
 
 def verdict_of(question: Question, *, shape: VideoShape | None = None, **words: str) -> Verdict:
     """What judges say of a clip that shows what ``question`` asks for, and ``words`` of the whole."""
     shape = shape or VideoShape(frames=9, height_px=32, width_px=32, fps=8.0)
     numbers, scene = looked_at(shape.frames, shape.fps), question.scene
-    velocities = [(0.0, 0.0, 0.0)] * len(question.subjects)
-    if scene is not None and len(numbers) > 2:
-        places = places_of(scene, shape)[:, numbers]
-        seconds = (numbers[-1] - numbers[1]) / shape.fps
-        velocities = [tuple(v) for v in ((places[:, -1] - places[:, 1]) / seconds).tolist()]
+    first = numbers[:WINDOW]
+    places = torch.zeros(len(question.subjects), max(1, len(first) - 1), 3)
+    if scene is not None and len(first) > 1:
+        places = places_of(scene, shape)[:, first[1:]]
+    seconds = (first[-1] - first[1]) / shape.fps if len(first) > 2 else 1.0
+    velocities = [tuple(v) for v in ((places[:, -1] - places[:, 0]) / seconds).tolist()]
     subjects = [
-        subject(velocity=v, **{n: s.get(n, "?") for n in OF_SUBJECTS})
-        for s, v in zip(question.subjects, velocities, strict=True)
+        subject(velocity=v, places=p, **{n: s.get(n, "?") for n in OF_SUBJECTS})
+        for s, v, p in zip(question.subjects, velocities, places, strict=True)
     ]
     whole = {**USUAL, **question.whole, **words}
     path = camera_features(whole["camera"] if scene is None else scene, numbers, fps=shape.fps)
@@ -125,25 +150,26 @@ def verdict_of(question: Question, *, shape: VideoShape | None = None, **words: 
 
 def subject(kind: str = "cat", colour: str = "red", action: str = "walk", **other: Any) -> SubjectVerdict:
     """A subject that judges see."""
-    seen = {"velocity": (0.0, 0.0, 0.0), "kept": 1.0, "sureness": {"kind": 0.9}, "events": (), **other}
-    places = {"boxes": torch.zeros(2, 4), "places": torch.zeros(1, 3)}
-    return SubjectVerdict(kind=kind, colour=colour, action=action, **places, **seen)
+    places = {"boxes": torch.zeros(2, 4), "places": torch.zeros(1, 3), "velocity": (0.0, 0.0, 0.0)}
+    seen = {**places, "kept": 1.0, "sureness": {"kind": 0.9}, "events": (), **other}
+    return SubjectVerdict(kind=kind, colour=colour, action=action, **seen)
 
 
 def surely(verdict: Verdict) -> Verdict:
     """``verdict`` as one that says how sure it is: three quarters of the whole, half of each subject."""
-    subjects = tuple(replace(s, sureness={"kind": 0.5}) for s in verdict.subjects)
+    subjects = tuple(replace(s, sureness=dict.fromkeys((*OF_SUBJECTS, "there"), 0.5)) for s in verdict.subjects)
     return replace(verdict, subjects=subjects, sureness=dict.fromkeys(USUAL, 0.75))
 
 
 def mistaken(verdict: Verdict) -> Verdict:
-    """``verdict`` with no word as it was, nothing kept, and one subject too few, if there are several."""
+    """``verdict`` with no word as it was, nothing kept, and one subject too few, or of one alone one too many."""
     subjects = [
         replace(s, kind=f"no {s.kind}", colour=f"no {s.colour}", action=f"no {s.action}", kept=0.0)
         for s in verdict.subjects
     ]
     whole = {name: f"no {getattr(verdict, name)}" for name in USUAL}
-    return replace(verdict, subjects=tuple(subjects[: max(1, len(subjects) - 1)]), background_kept=0.0, **whole)
+    others = subjects[:-1] if len(subjects) > 1 else subjects * 2
+    return replace(verdict, subjects=tuple(others), background_kept=0.0, **whole)
 
 
 def answers(question: Question, *right: bool) -> list[Answer]:
@@ -161,13 +187,12 @@ def fake_engine(folder: Path, card: ModelCard, **changes: Any) -> FakeEngine:
 
 
 def examinee_of(
-    engine: FakeEngine, examination: Examination = CORE, *, honest: bool = True, judge_card: Mapping[str, Any] | None = None,
-    **how: Any,
+    engine: FakeEngine, examination: Examination = CORE, *, honest: bool = True, **how: Any,
 ) -> Examinee:  # fmt: skip
     """An examinee whose judges know all that it may be asked."""
-    judges = Knowing(engine=engine, questions={}, honest=honest, card=judge_card or {})
+    judges = Knowing(engine=engine, questions={}, honest=honest)
     examinee = Examinee(cast(Engine, engine), cast(Judges, judges), examination, **how)
-    asked_for = [q for suite in examination.suites for q in examinee.questions(suite)]
+    asked_for = examinee.asked()
     for number, scene in enumerate(examinee.scenes()):
         for shown in (scene, replace(scene, camera="static")):
             asked_for.append(asked(shown, language="en", seed=number))

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from kinema.core.errors import InvalidInput, StorageError, WeightsError
+from kinema.evaluation import judges
 from kinema.evaluation.judges import (
     KEPT,
     SIDE_PX,
     WINDOW,
     Judges,
+    Verdict,
     joined,
     load_judges,
     looked_at,
@@ -128,7 +134,9 @@ def painted(*colours: tuple[int, int, int], size: tuple[int, int] = (SIDE_PX, SI
         (16, 30, [0, 4, 8, 11, 15]),
         (5, 4, [0, 1, 2, 3, 4]),
         (6, 7.5, [0, 1, 2, 3, 4, 5]),
-        (14, 12.5, [0, 2, 3, 5, 6, 8, 9, 11, 12]),
+        (14, 12.5, [0, 2, 3, 5, 6, 8, 9, 11, 13]),
+        (10, 12, [0, 2, 3, 5, 6, 8, 9]),  # halves are rounded up
+        (11, 20, [0, 3, 5, 8, 10]),
         (1, 24, [0]),
         (2, 60, [0]),
         (3, 1e-300, [0, 1, 2]),
@@ -158,6 +166,14 @@ def test_what_cannot_be_looked_at_is_named(plain: Judges, count: int, fps: float
         with pytest.raises(InvalidInput) as caught:
             look()
         assert caught.value.field == field
+
+
+@pytest.mark.parametrize("size", [(9, 73), (801, 100)])
+def test_pictures_that_are_too_long_are_refused(plain: Judges, size: tuple[int, int]) -> None:
+    for look in (lambda: prepared(painted((0, 0, 0), size=size)), lambda: plain(painted((0, 0, 0), size=size), fps=8)):
+        with pytest.raises(InvalidInput, match=f"size: '{size[1]}x{size[0]}': must not be over 8 times"):
+            look()
+    assert prepared(painted((0, 0, 0), size=(8, 64))).shape == (1, 3, SIDE_PX, 8 * SIDE_PX)
 
 
 @pytest.mark.parametrize(
@@ -228,15 +244,17 @@ def test_times_and_speeds_are_those_of_the_clip(plain: Judges, fps: float, frame
     count = (frames - 1) * each + 1
     verdict = plain(painted(*[(min(n, 199), 9, 1) for n in range(count - 1)], (200, 9, 1)), fps=fps)
     (subject,) = verdict.subjects
-    assert len(verdict.times_s) == len(subject.boxes) == len(verdict.camera_path) == len(subject.places) + 1
+    assert len(verdict.times_s) == len(subject.boxes) == len(verdict.camera_path)
+    last = min(len(verdict.times_s), WINDOW) - 1  # places are those of the first window
+    assert len(subject.places) == last
     assert (
         verdict.camera_path[:, 5].diff() - 0.5
     ).abs().max() < 1e-4  # a step a looked-at frame, none left out at seams
     shown = [round(t * fps) for t in verdict.times_s]
     if count <= 200:  # red, and so the place, is the frame's number
-        places = [200 if n == count - 1 else n for n in shown[1:]]
+        places = [200 if n == count - 1 else n for n in shown[1 : last + 1]]
         assert subject.places[:, 0].tolist() == places
-        speed = (places[-1] - places[0]) / (verdict.times_s[-1] - verdict.times_s[1])
+        speed = (places[-1] - places[0]) / (verdict.times_s[last] - verdict.times_s[1])
         assert subject.velocity == pytest.approx((speed,) * 3)
     if shown[-1] == count - 1:
         seconds = (verdict.times_s[-2] + verdict.times_s[-1]) / 2
@@ -287,6 +305,96 @@ def test_what_changes_on_the_way_is_not_kept(plain: Judges) -> None:
     assert elsewhere.background_kept < KEPT
 
 
+def test_all_subjects_have_to_be_kept(plain: Judges) -> None:
+    verdict = plain(painted(*[(3, 9, 5)] * 9), fps=8)
+    (one,) = verdict.subjects
+    others = [replace(one, kept=kept) for kept in (0.75, 0.25, 1.0)]
+    assert replace(verdict, subjects=tuple(others)).identity_kept == 0.25
+    assert replace(verdict, subjects=()).identity_kept == 0
+
+
+def test_a_picture_shows_no_camera_and_no_action(plain: Judges) -> None:
+    assert plain(painted((200, 9, 1)), fps=8).unseen == ("camera", "action")
+    assert plain(painted((200, 9, 1), (200, 9, 1)), fps=60).unseen == ("camera", "action")  # one is looked at
+    assert plain(painted((200, 9, 1), (200, 9, 1)), fps=8).unseen == ()
+
+
+def numbers_of(value: object) -> list[float]:
+    """All numbers in JSON, in order."""
+    if isinstance(value, dict):
+        return [n for one in value.values() for n in numbers_of(one)]
+    if isinstance(value, (list, tuple)):
+        return [n for one in value for n in numbers_of(one)]
+    return [float(value)] if isinstance(value, (int, float)) else []
+
+
+def words_in(value: object) -> list[str]:
+    """All words in JSON, in order."""
+    if isinstance(value, dict):
+        return [w for one in value.values() for w in words_in(one)]
+    if isinstance(value, (list, tuple)):
+        return [w for one in value for w in words_in(one)]
+    return [value] if isinstance(value, str) else []
+
+
+def check_same(one: Verdict, other: dict[str, Any]) -> None:
+    """The same words, and numbers up to the last digit that is told."""
+    told = one.to_dict()
+    assert words_in(told) == words_in(other)
+    assert numbers_of(told) == pytest.approx(numbers_of(other), abs=1.01e-4)
+
+
+def test_a_long_clip_is_looked_at_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    (still,), real = noise(1, 16, 32), random_judges()
+    frames = torch.stack([still.roll(t // 30, 1) for t in range(200)])
+    sizes, look = [], real.frame.forward
+
+    def counted(pictures: Tensor) -> FrameLogits:
+        sizes.append(len(pictures))
+        return look(pictures)
+
+    monkeypatch.setattr(real.frame, "forward", counted)
+    parts = real(frames, fps=8)
+    assert sizes == [64, 64, 64, 8]
+    monkeypatch.setattr(judges, "_AT_ONCE", 1000)
+    whole = real(frames, fps=8)
+    assert sizes[4:] == [200]
+    assert whole.count > 0
+    assert len(whole.times_s) == 200
+    check_same(parts, whole.to_dict())
+
+
+ELSEWHERE = """
+import json, torch
+torch.set_num_threads(2)
+from kinema.evaluation import judges
+from tests.evaluation.test_judges import noise, random_judges
+judges._AT_ONCE = 7
+print(json.dumps(random_judges()(noise(21), fps=8).to_dict()))
+"""
+
+
+def test_a_verdict_is_the_same_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In another process, with one thread or two, with frames together or apart."""
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        one = random_judges()(noise(21), fps=8)
+        torch.set_num_threads(2)
+        check_same(one, random_judges()(noise(21), fps=8).to_dict())
+    finally:
+        torch.set_num_threads(threads)
+    monkeypatch.setattr(judges, "_AT_ONCE", 1)
+    check_same(one, random_judges()(noise(21), fps=8).to_dict())
+    root = Path(__file__).parents[2]
+    told = subprocess.run(
+        [sys.executable, "-c", ELSEWHERE], capture_output=True, text=True, cwd=root, env={**os.environ, "PYTHONHASHSEED": "7"}
+    )  # fmt: skip
+    assert told.returncode == 0, told.stderr
+    assert one.count > 0
+    check_same(one, json.loads(told.stdout))
+
+
 PATHS: dict[str, Scene] = {
     name: replace(make("car", camera=name), elevation_deg=20.0)
     for name in ("around_left", "tilt_up", "tilt_right", "handheld", "push_in", "zoom_out")
@@ -314,13 +422,12 @@ def relative(scene: Scene, frames: list[int]) -> Tensor:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    judges = random_judges()
-    save(judges, tmp_path / "deep" / "judges")
+    save(random_judges(), tmp_path / "deep" / "judges")
     return tmp_path / "deep" / "judges"
 
 
-def save(judges: Judges, folder: Path) -> None:
-    weights = {"frame": judges.frame.state_dict(), "clip": judges.clip.state_dict()}
+def save(networks: Judges, folder: Path) -> None:
+    weights = {"frame": networks.frame.state_dict(), "clip": networks.clip.state_dict()}
     save_judges(weights, folder, card={"steps": 7, "名": "裁判"}, configs={"frame": FRAME, "clip": CLIP})
 
 
@@ -362,6 +469,8 @@ DAMAGES: dict[str, Callable[[str], str]] = {
     "a number": lambda text: "7",
     "of something else": lambda text: '{"_class_name": "Toy"}',
     "one judge": lambda text: json.dumps({"frame": json.loads(text)["frame"]}),
+    "no words": lambda text: json.dumps({k: v for k, v in json.loads(text).items() if k != "words"}),
+    "words that are none": lambda text: change(text, [], "words"),
     "no config": lambda text: change(text, 3, "frame"),
     "an unknown field": lambda text: change(text, 3, "clip", "heads"),
     "another width": lambda text: change(text, 48, "clip", "width"),
@@ -388,14 +497,29 @@ def test_missing_and_damaged_weights_are_named(folder: Path, tmp_path: Path) -> 
             load_judges(folder)
         assert caught.value.field == str(folder)
     weights.unlink()
-    for missing in (folder, tmp_path / "nowhere"):
-        with pytest.raises(WeightsError, match="No such file"):
+    for missing, name in ((folder, "judges.safetensors"), (tmp_path / "nowhere", "judges.json, judges.safetensors")):
+        with pytest.raises(WeightsError) as caught:
             load_judges(missing)
+        assert str(caught.value).endswith(f"aren't there ({name}); kinema train judges makes them")
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["place", "time", "weather", "style", "kind", "colour", "action", "event", "camera"])
+def test_judges_that_learned_other_words_are_refused(folder: Path, name: str) -> None:
+    config = folder / "judges.json"
+    text = config.read_text(encoding="utf-8")
+    words = json.loads(text)["words"][name]
+    for others in (words[::-1], words[:-1], [*words, "moon"], None):
+        config.write_text(change(text, others, "words", name), encoding="utf-8")
+        with pytest.raises(WeightsError, match=f"learned other words of {name} than .* train them anew"):
+            load_judges(folder)
+    config.write_text(text, encoding="utf-8")
+    assert load_judges(folder).frame.config == FRAME
 
 
 def test_a_tensor_too_many_or_too_few_is_named(folder: Path) -> None:
-    judges = random_judges()
-    parts = {"frame": judges.frame.state_dict(), "clip": judges.clip.state_dict()}
+    networks = random_judges()
+    parts = {"frame": networks.frame.state_dict(), "clip": networks.clip.state_dict()}
     configs = {"frame": FRAME, "clip": CLIP}
     save_judges(parts | {"sound": {"weight": torch.ones(2)}}, folder, card={}, configs=configs)
     with pytest.raises(WeightsError, match="of neither judge: sound.weight"):

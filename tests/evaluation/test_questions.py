@@ -85,7 +85,6 @@ def test_every_subject_has_to_be_known() -> None:
     "suite, how",
     [
         ("plain", {"vocabulary": {"kind": {}}}),
-        ("held_out", {"vocabulary": ALL, "split": "train"}),
         ("held_out", {"vocabulary": {"colour": {"red": []}, "kind": {"puppy": []}, "place": {"park": []}}}),
         ("together", {"vocabulary": {"place": {}}}),
     ],
@@ -104,6 +103,21 @@ def test_a_search_that_finds_some_but_not_all_ends_too(monkeypatch: pytest.Monke
     assert questions("plain", 1, vocabulary=rare, languages=("en",)) == [one]
     with pytest.raises(InvalidInput, match="too few scenes"):
         questions("plain", 1000, vocabulary=rare)
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_only_the_test_split_holds_pairs_that_were_held_out(split: str) -> None:
+    with pytest.raises(
+        InvalidInput, match=f"suite: 'held_out': has no scenes in the {split} split; name the split test"
+    ):
+        questions("held_out", 1, vocabulary=ALL, split=split)
+
+
+def test_questions_about_one_scene_share_a_key() -> None:
+    found = [q for suite in SUITES for q in questions(suite, 4, vocabulary=ALL)]
+    keys = [q.scene_key for q in found]
+    assert keys[:24:2] == keys[1:24:2]
+    assert len(set(keys)) == 3 * 4 + 8  # what people wrote is in one language each
 
 
 def test_unknown_names_are_refused() -> None:

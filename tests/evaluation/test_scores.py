@@ -9,10 +9,10 @@ from dataclasses import replace
 
 import pytest
 
+from kinema.core.geometry import VideoShape
 from kinema.evaluation.questions import Question, asked, questions
 from kinema.evaluation.scores import (
     Answer,
-    agreement,
     answer,
     paired,
     passes,
@@ -39,8 +39,26 @@ def test_the_truth_is_right_and_its_opposite_wrong_in_all() -> None:
         wrong = answer(question, mistaken(verdict_of(question)))
         assert not wrong.is_right
         assert set(wrong.right.values()) == {False}
-        assert set(right.right) == set(wrong.right) == {*NAMES} | ({"count"} if len(question.subjects) > 1 else set())
-        assert (agreement(question, right.verdict), agreement(question, wrong.verdict)) == (1, 0)
+        assert set(right.right) == set(wrong.right) == {*NAMES, "count"}
+
+
+def test_one_too_many_is_wrong_in_number_and_as_a_whole() -> None:
+    for question in (ONE, THREE):
+        seen = verdict_of(question)
+        for extra in (subject("cup", "pink", "spin"), seen.subjects[0]):
+            for subjects in ((*seen.subjects, extra), (extra, *seen.subjects)):
+                found = answer(question, replace(seen, subjects=subjects))
+                assert [name for name, is_right in found.right.items() if not is_right] == ["count"]
+                rows = shares([found])
+                assert rows["count"]["share"] == rows["all"]["share"] == 0
+
+
+def test_a_picture_is_asked_for_no_camera_and_no_action() -> None:
+    still = VideoShape(frames=1, height_px=32, width_px=32, fps=8.0)
+    seen = verdict_of(ONE, shape=still, camera="static")
+    assert set(answer(ONE, seen).right) == {"kind", "colour", "count", "place", "time", "weather", "style"}
+    assert answer(ONE, seen).is_right
+    assert answer(replace(ONE, subjects=(), whole={"camera": "static"}, scene=None), seen).right == {}
 
 
 def test_only_what_was_asked_is_scored() -> None:
@@ -50,7 +68,6 @@ def test_only_what_was_asked_is_scored() -> None:
     bare = replace(question, subjects=({"kind": "car"}, {"kind": "car", "colour": "red"}))
     found = answer(bare, replace(seen, subjects=(subject("car", "blue"), subject("car", "red"))))
     assert found.right == {"place": True, "kind": True, "colour": True, "count": True}
-    assert agreement(bare, replace(seen, place="beach", subjects=(subject("car", "blue"),) * 2)) == 0.5
 
 
 def seen_as(question: Question, *seen: str) -> Answer:
@@ -117,17 +134,38 @@ def test_kinds_say_who_is_meant_before_all_else(seen: Sequence[str], right: str)
 def test_one_is_found_among_many() -> None:
     assert right_of(ONE, "cup pink spin", "car red walk") == "kind colour action"
     assert right_of(ONE, "cup red walk", "car pink spin") == "kind"
+    assert right_of(ONE, "car red walk") == ALL
     assert right_of(ONE) == ""
 
 
 def test_shares_are_of_what_was_asked() -> None:
-    found = shares([*answers(ONE, True, True, False), *answers(THREE, True)])
+    found = shares([*answers(ONE, True, True, False), *answers(replace(THREE, scene=None, seed=9), True)])
     assert list(found) == ["kind", "colour", "action", "count", "place", "time", "weather", "style", "camera", "all"]
     assert (found["kind"]["share"], found["kind"]["asked"]) == (0.75, 4)
-    assert (found["count"]["share"], found["count"]["asked"]) == (1.0, 1)
-    assert found["all"] == share_of([True, True, False, True])
-    assert found["all"]["interval_95"] == [round(x, 4) for x in wilson(3, 4)]
+    assert (found["count"]["share"], found["count"]["asked"]) == (0.75, 4)
+    assert found["all"] == {
+        "share": 0.75, "interval_95": [round(x, 4) for x in wilson(1.5, 2)], "asked": 4, "scenes": 2,
+    }  # fmt: skip
     assert shares([]) == {}
+
+
+def test_intervals_count_scenes_and_not_clips() -> None:
+    """Languages and seeds are no further trials: the same scenes asked for more often are known no better."""
+    of_scenes = [n < 6 for n in range(8)]
+    once = shares([a for n, is_right in enumerate(of_scenes) for a in both(n, [is_right], [])])
+    often = shares([a for n, is_right in enumerate(of_scenes) for a in both(n, [is_right] * 5, [is_right] * 5)])
+    assert once["all"]["interval_95"] == often["all"]["interval_95"] == [round(x, 4) for x in wilson(6, 8)]
+    assert (once["all"]["asked"], often["all"]["asked"]) == (8, 80)
+    assert {row["scenes"] for row in often.values()} == {8}
+    assert share_of(of_scenes) == once["all"]
+    # the same number in another suite is another scene
+    other = [replace(a, question=replace(a.question, suite="held_out")) for a in both(0, [True], [True])]
+    assert shares([*both(0, [True], [True]), *other])["all"]["scenes"] == 2
+    assert worse(slices([True] * 20, [True] * 20)) == []
+    few = [
+        replace(a, question=replace(a.question, seed=a.question.seed % 7)) for a in slices([False] * 40, [True] * 40)
+    ]
+    assert worse(few) == []  # forty clips of seven scenes
 
 
 def test_all_is_right_only_where_everything_is() -> None:
@@ -158,7 +196,7 @@ def test_languages_are_paired_by_scene() -> None:
     ]  # fmt: skip
     random.Random(3).shuffle(rows)
     found = paired(rows)
-    assert set(found) == set(NAMES)
+    assert set(found) == {*NAMES, "count"}
     assert set(map(json.dumps, found.values())) == {json.dumps({"pairs": 5, "only_en": 2, "only_zh": 1, "gap": 0.2})}
 
 
@@ -218,7 +256,11 @@ def test_chance_names_hardly_any_slice() -> None:
 def slices(inside: Sequence[bool], outside: Sequence[bool]) -> list[Answer]:
     """Answers about colour: asked for at night, and by day."""
     parts = [(replace(ONE, whole={"time": time}), right) for time, right in (("night", inside), ("day", outside))]
-    return [Answer(question=q, verdict=SEEN, right={"colour": is_right}) for q, right in parts for is_right in right]
+    return [
+        Answer(question=replace(q, seed=seed), verdict=SEEN, right={"colour": is_right})
+        for q, right in parts
+        for seed, is_right in enumerate(right)
+    ]
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from kinema.evaluation.judges import KEPT
 from kinema.evaluation.tracks import Detection, Track, agreement, detections, tracks
 from kinema.models.judges.frame import FrameLogits
 from kinema.training.judge_truth import cells_of, edges_of, heat_of, truth_of
@@ -102,7 +103,7 @@ def test_a_gap_is_filled_linearly_and_the_ends_stay() -> None:
     assert path(track) == [0.2, 0.2, 0.3, 0.35, 0.4, 0.45, 0.5, 0.5]
     assert track.boxes[4].tolist() == pytest.approx([0.4, 0.6, 0.2, 0.4])
     assert track.heat == pytest.approx(3 * 0.9 / 8)
-    assert track.kept == pytest.approx(1)
+    assert track.kept == pytest.approx(1)  # it is there shortly before the end
 
 
 def test_who_is_seen_too_seldom_is_nobody() -> None:
@@ -150,6 +151,51 @@ def test_words_are_means_weighted_by_heat() -> None:
         [[seen(0.5, colour=1, heat=0.6)], [seen(0.5, colour=1, heat=0.6)], [seen(0.5, colour=2, heat=0.3)]]
     )
     assert track.colour.tolist() == pytest.approx([0, 0.8, 0.2])
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_one_who_is_gone_after_six_frames_is_not_kept(first: int) -> None:
+    (track,) = tracks([[seen(0.5)] if first <= t < first + 6 else [] for t in range(17)])
+    assert track.kept < KEPT
+    (late,) = tracks([[seen(0.5)] if t >= 6 else [] for t in range(17)])
+    assert late.kept == pytest.approx(1)  # who comes later and stays
+
+
+def test_one_who_is_gone_while_another_appears_elsewhere_is_not_kept() -> None:
+    for gone in (8, 12):
+        found = tracks([[seen(0.1)]] * gone + [[seen(0.9)]] * (17 - gone))
+        assert len(found) == 2 or gone == 12  # too late to be a subject of its own
+        assert min(track.kept for track in found) < KEPT
+
+
+def test_one_hidden_for_a_while_is_kept() -> None:
+    (track,) = tracks([[] if 6 <= t < 11 else [seen(0.5)] for t in range(17)])
+    assert track.kept > KEPT
+
+
+def slowly(probabilities: Tensor) -> float:
+    """`agreement` as its docstring says it."""
+    count, worst = len(probabilities), 1.0
+    least = min(max(2, round(count / 6)), max(1, count // 2))
+    for start in range(count):
+        for end in range(start + least, min(count, start + count - least) + 1):
+            during, rest = probabilities[start:end], torch.cat([probabilities[:start], probabilities[end:]])
+            worst = min(worst, float((during.mean(0) * rest.mean(0)).sqrt().sum()))
+    return worst
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 12, 13, 17, 31])
+def test_agreement_is_the_least_of_all_whiles(count: int) -> None:
+    rng = torch.Generator().manual_seed(count)
+    for scale in (0.3, 3.0, 30.0):
+        probabilities = (scale * torch.randn(count, KINDS, generator=rng)).softmax(-1)
+        assert agreement(probabilities) == pytest.approx(slowly(probabilities), abs=1e-5)
+
+
+@pytest.mark.parametrize("count", [4, 5, 9, 17])
+def test_one_odd_frame_is_less_than_a_while(count: int) -> None:
+    for odd in range(count):
+        assert agreement(rows(*[int(t == odd) for t in range(count)])) > KEPT
 
 
 def rows(*numbers: int) -> Tensor:

@@ -287,3 +287,20 @@ def test_a_batch_in_which_nobody_is_seen_has_a_loss(shards: ShardSet) -> None:
             assert parts["kind_loss"] == parts["colour_loss"] == parts["box_loss"] == 0
         grads = [p.grad for module in task.modules.values() for p in module.parameters() if p.grad is not None]
         assert all(torch.isfinite(g).all() for g in grads)
+
+
+def test_a_longer_budget_goes_on_with_the_clip_judge_alone(shards: ShardSet, tmp_path: Path) -> None:
+    short = train_judges(RECIPE, shards, validation=shards, folder=tmp_path)
+    longer = replace(LOOP, budget=Budget(steps=9))
+    recipe = replace(RECIPE, frame_loop=longer, clip_loop=longer)
+    before = trained_judges(tmp_path)["frame"]
+    long = train_judges(recipe, shards, validation=shards, folder=tmp_path)
+    assert [o["frame"].step for o in (short, long)] == [6, 6]
+    assert [o["clip"].step for o in (short, long)] == [6, 9]
+    assert all(torch.equal(v, before[k]) for k, v in trained_judges(tmp_path)["frame"].items())
+
+
+def test_minutes_are_shared_as_in_the_recipe() -> None:
+    recipe = JudgeRecipe().within(120)
+    minutes = [loop.budget.minutes for loop in (recipe.frame_loop, recipe.clip_loop)]
+    assert minutes == [pytest.approx(50), pytest.approx(70)]

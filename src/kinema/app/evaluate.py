@@ -24,38 +24,48 @@ def evaluate_world(
 ) -> dict[str, Any]:  # fmt: skip
     """Makes, judges and counts; ``out`` is a folder for ``scores.json``, which is what is returned, and ``scores.html``.
 
-    ``with_conditions`` also measures camera, motion score and first frame, as far as the model takes them. Every score stands beside
-    the judges' floor: how often they are right about true renders of that level.
-    Raises: InvalidInput, WeightsError, StorageError, Cancelled.
+    ``with_conditions`` also measures camera, motion score and first frame, as far as the model takes them. Shares stand beside their
+    floors: what the same judges say of true clips of the same scenes. ``scores.json`` grows with every part that is done, so that a
+    stop loses little; the page comes last. Raises: InvalidInput, WeightsError, StorageError, Cancelled.
     """
+    import torch
+
     from kinema.data.load.shards import write_atomically
-    from kinema.evaluation.conditions import conditions, kept, true_flicker
+    from kinema.evaluation.conditions import conditions, kept
     from kinema.evaluation.judges import load_judges
-    from kinema.evaluation.model import Examinee
-    from kinema.evaluation.page import page
+    from kinema.evaluation.model import Examinee, Seen
+    from kinema.evaluation.page import Shown, page
     from kinema.evaluation.scores import table
 
     folder, engine, judges = Path(out), engine_for(model), load_judges()
     examinee = Examinee(engine, judges, examination, observer=observer, cancel=cancel)
     # whatever can't be asked, made or written is to be known before an hour of clips
-    shape, scenes, words = examinee.shape, examinee.scenes() if with_conditions else [], examinee.words()
+    shape, scenes, asked = examinee.shape, examinee.scenes() if with_conditions else [], examinee.asked()
     _check_place(folder)
-    made = list(words)
     result: dict[str, Any] = {
         "model": {"name": engine.card.name, "version": engine.card.version, "hash": engine.folder.content_hash()},
         "examination": asdict(examination),
         "shape": str(shape),
-        "floor": judges.card.get("floors", {}).get(examination.difficulty, {}),
-        "words": table([m.answer for m in made]),
-        "kept": kept(made),
     }
-    if with_conditions:
-        result |= conditions(examinee, scenes)
-        if scenes:
-            result["kept"]["flicker_of_true_clips"] = true_flicker(examinee, scenes)
-    html = page(result, made)
-    write_atomically(folder / RESULT, json.dumps(result, indent=1, ensure_ascii=False).encode())
-    write_atomically(folder / PAGE, html.encode())
+
+    def keep(part: dict[str, Any]) -> None:
+        result.update(part)
+        write_atomically(folder / RESULT, json.dumps(result, indent=1, ensure_ascii=False).encode())
+
+    true = examinee.floor(asked)
+    found = table([one.answer for one in true])
+    with storage_errors(folder):
+        (folder / PAGE).unlink(missing_ok=True)  # that of other scores
+    keep({"floor": {name: found[name] for name in ("attributes", "suites")}})
+    seen, shown = [], []
+    for made in examinee.words(asked):
+        seen.append(Seen.of(torch.from_numpy(made.clip.frames), made.answer))
+        shown.append(Shown.of(made))
+    own = kept(seen)
+    keep({"words": table([one.answer for one in seen]), "kept": {**own, "floor": kept(true)} if own else {}})
+    for name, measure in conditions(examinee).items() if with_conditions else ():
+        keep({name: measure(examinee, scenes)})
+    write_atomically(folder / PAGE, page(result, shown).encode())
     return result
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from kinema.training.mini import Facts
 
 DEVICES = ("cpu", "cuda")
-_FRAME_SHARE = 0.45  # of the minutes of the judges' training
 
 
 def train_mini(
@@ -37,27 +36,20 @@ def train_judges(
     out: str, *, budget_minutes: float, device: str = "cpu", workers: int = 0, observer: Observer = ignore_progress,
     cancel: CancelToken | None = None,
 ) -> tuple[Path, dict[str, Any]]:  # fmt: skip
-    """The folder of judges trained for ``budget_minutes`` (beside the drawing of their clips), and what is on their card: their floors too.
+    """The folder of judges trained for ``budget_minutes`` (beside the drawing of their clips), and what is on their card.
 
     The same call goes on where the last one stopped. Raises: InvalidInput, StorageError, TrainingError, Cancelled.
     """
     _check(device, budget_minutes=budget_minutes, workers=workers)
-    from kinema.evaluation.floors import level_floors
-    from kinema.evaluation.judges import load_judges, save_judges
+    from kinema.evaluation.judges import save_judges
     from kinema.training import judges
-    from kinema.training.budget import Budget
     from kinema.training.judge_data import JUDGE_SCENES
 
     folder, recipe = Path(out), judges.JudgeRecipe()
     train, validation = JUDGE_SCENES.prepare(
         folder / "cache", workers=workers, device=device, observer=observer, cancel=cancel
     )
-    loops = {"frame_loop": _FRAME_SHARE, "clip_loop": 1 - _FRAME_SHARE}
-    budgets = {
-        name: replace(getattr(recipe, name), budget=Budget(minutes=share * budget_minutes))
-        for name, share in loops.items()
-    }
-    recipe = replace(recipe, **budgets)
+    recipe = recipe.within(budget_minutes)
     outcomes = judges.train_judges(
         recipe, train, validation=validation, folder=folder / "run", device=device, observer=observer, cancel=cancel
     )
@@ -69,10 +61,7 @@ def train_judges(
         },
     }  # fmt: skip
     configs = {judges.FRAME: recipe.frame, judges.CLIP: recipe.clip}
-    weights, shape = judges.trained_judges(folder / "run"), JUDGE_SCENES.validation[0].shape
-    save_judges(weights, folder / "judges", card=card, configs=configs)
-    card["floors"] = level_floors(load_judges(folder / "judges"), shape, JUDGE_SCENES.floors)
-    save_judges(weights, folder / "judges", card=card, configs=configs)
+    save_judges(judges.trained_judges(folder / "run"), folder / "judges", card=card, configs=configs)
     return folder / "judges", card
 
 

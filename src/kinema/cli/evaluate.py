@@ -31,20 +31,20 @@ def world(  # noqa: PLR0913
 ) -> None:  # fmt: skip
     """Make clips of scenes that the model has never seen, read them with the judges, and count what is as it was asked for.
 
-    Every share comes with its 95 % interval and the judges' floor, which is how often they are right about true renders.
+    Every share comes with its 95 % interval and the judges' floor, which is what they say of true clips of the same scenes.
     """
     from kinema.app.evaluate import evaluate_world
     from kinema.evaluation.model import Examination
 
     examination = Examination(
-        split=split, difficulty=difficulty, suites=tuple(suites.split(",")), scenes=scenes, seeds=seeds, size=size,
+        split=split, difficulty=difficulty, suites=tuple(name.strip() for name in suites.split(",")), scenes=scenes, seeds=seeds, size=size,
         steps=steps, guidance=guidance,
     )  # fmt: skip
     with make_reporter(as_json=as_json) as reporter, stops_on_signals(CancelToken()) as cancel:
         result = evaluate_world(
             model, examination, out, with_conditions=conditions, observer=reporter.progress, cancel=cancel
         )
-        floor = {name: f" (floor {row['share']:.0%})" for name, row in result["floor"].items()}
+        floor = {name: f" (floor {row['share']:.0%})" for name, row in result["floor"]["attributes"].items()}
         for name, row in result["words"]["attributes"].items():
             low, high = row["interval_95"]
             reporter.note(f"{name:10s} {row['share']:6.1%}  {low:.0%} to {high:.0%}{floor.get(name, '')}")

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from kinema.core.errors import InvalidInput
 from kinema.evaluation.judges import Judges
-from kinema.evaluation.questions import OF_WHOLE, Question
-from kinema.evaluation.scores import answer
+from kinema.evaluation.questions import OF_SUBJECTS, OF_WHOLE, Question
+from kinema.evaluation.scores import answer, matched
 from kinema.prompt.lexicon import Vocabulary, lexicon
 from kinema.prompt.normalise import language
 from kinema.prompt.parse import Subject, parse
@@ -41,10 +41,11 @@ class Scorer:
         """(share of right attributes, mean sureness of the words that were asked for), both from 0 to 1."""
         verdict = self.judges(torch.from_numpy(frames), fps=fps)
         right = answer(self.question, verdict).right
-        sure = [verdict.sureness[name] for name in self.question.whole if right[name]]
-        sure += [
-            s.sureness[name] for s in verdict.subjects[:1] for name in ("kind", "colour", "action") if right.get(name)
-        ]
+        if not right:  # a picture shows nothing of what was asked for
+            return 0.0, 0.0
+        sure = [verdict.sureness[name] for name in self.question.whole if right.get(name)]
+        seen = [one for one in matched(self.question.subjects, verdict.subjects) if one is not None]
+        sure += [one.sureness[name] for one in seen for name in OF_SUBJECTS if right.get(name)]
         return sum(right.values()) / len(right), sum(sure) / len(sure) if sure else 0.0
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,12 @@ KEPT = 0.5  # a subject or background that stays the same at least this much is 
 _HAPPENS = 0.5  # the probability from which on something is said to happen
 _CONFIG, _WEIGHTS = "judges.json", "judges.safetensors"
 SHIPPED = Path(__file__).parent / "trained"
+# what the numbers that come out stand for; kept with the weights
+_WORDS = {name: list(words) for name, words in WHOLE.items()} | {
+    "kind": list(KIND_NAMES), "colour": list(COLOURS), "action": list(ACTIONS), "event": list(EVENTS), "camera": list(CAMERAS),
+}  # fmt: skip
+_MOST_ASPECT = 8.0
+_AT_ONCE = 64  # frames that the frame judge looks at together
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,8 +52,9 @@ class SubjectVerdict:
     """One subject: words, how sure of them (0 to 1), and where it is.
 
     ``boxes`` are centre x, y, width and height as shares of the picture in each looked-at frame; ``places`` its foot in subject
-    heights from the second of them on; ``velocity`` the mean change of place a second; ``events`` what happens to it and when in
-    seconds, in order. ``kept`` is how much it stays one kind and colour, from 0 to 1.
+    heights in the second of them and up to 15 more, two seconds in all; ``velocity`` the mean change of place a second in that
+    time; ``events`` what happens to it and when in seconds, in order. ``kept`` is how much it stays to the end, of one kind and colour,
+    from 0 to 1.
     """
 
     kind: str
@@ -87,6 +94,16 @@ class Verdict:
         return len(self.subjects)
 
     @property
+    def identity_kept(self) -> float:
+        """How much all subjects stay what they are, from 0 to 1: that of the one that does least; 0 if there is none."""
+        return min((s.kept for s in self.subjects), default=0.0)
+
+    @property
+    def unseen(self) -> tuple[str, ...]:
+        """The attributes that the clip is too short to show: a picture has no camera's movement and no action."""
+        return ("camera", "action") if len(self.times_s) == 1 else ()
+
+    @property
     def events(self) -> tuple[tuple[str, float, int], ...]:
         """(what, seconds, number of the subject) of all that happens, in order."""
         every = [(what, time_s, n) for n, s in enumerate(self.subjects) for what, time_s in s.events]
@@ -122,7 +139,7 @@ class _Signs:
 
 
 class Judges:
-    """Both networks, ready to look. ``card`` says what they learned from, and their floors."""
+    """Both networks, ready to look. ``card`` says what they learned from."""
 
     def __init__(self, frame: FrameJudge, clip: ClipJudge, card: Mapping[str, Any] | None = None) -> None:
         self.card = card or {}
@@ -133,7 +150,7 @@ class Judges:
         """What ``frames`` at ``fps`` show. Raises: InvalidInput for no frames, or a frame rate that is no positive number."""
         numbers = looked_at(len(frames), fps)
         pictures = prepared(frames[numbers])
-        logits = self.frame(pictures)
+        logits = _joined_logits([self.frame(part) for part in pictures.split(_AT_ONCE)])
         seen = tracks(detections(logits))
         words, sure, kept = _whole_words(logits)
         signs = self._over_time(pictures, logits.features, seen)
@@ -180,11 +197,16 @@ def load_judges(folder: Path = SHIPPED) -> Judges:
         tensors = load_file(folder / _WEIGHTS)
         if foreign := [k for k in tensors if k.split(".")[0] not in (FRAME, CLIP)]:
             raise ValueError(f"tensors of neither judge: {', '.join(foreign)}")
+        if others := [name for name, words in _WORDS.items() if configs["words"].get(name) != words]:
+            raise ValueError(f"learned other words of {', '.join(others)} than this version has; train them anew")
         frame = FrameJudge(read_config(FrameJudgeConfig, configs[FRAME], FRAME))
         clip = ClipJudge(read_config(ClipJudgeConfig, configs[CLIP], CLIP))
         for name, module in ((FRAME, frame), (CLIP, clip)):
             own = {k[len(name) + 1 :]: v.float() for k, v in tensors.items() if k.startswith(f"{name}.")}
             module.load_state_dict(own)
+    except FileNotFoundError as e:
+        lacking = ", ".join(name for name in (_CONFIG, _WEIGHTS) if not (folder / name).is_file())
+        raise WeightsError(str(folder), "judges", f"aren't there ({lacking}); kinema train judges makes them") from e
     except KeyError as e:
         raise WeightsError(str(folder), "judges", f"can't be read: {_CONFIG} has no {e}") from e
     except (OSError, ValueError, TypeError, AttributeError, RuntimeError, SafetensorError, WeightsError) as e:
@@ -200,7 +222,7 @@ def save_judges(
         folder.mkdir(parents=True, exist_ok=True)
     flat = {f"{name}.{k}": v.half().contiguous() for name, own in weights.items() for k, v in own.items()}
     write_atomically(folder / _WEIGHTS, save(flat))
-    facts = {name: asdict(config) for name, config in configs.items()} | {"card": dict(card)}
+    facts = {name: asdict(config) for name, config in configs.items()} | {"words": _WORDS, "card": dict(card)}
     write_atomically(folder / _CONFIG, json.dumps(facts, indent=1, ensure_ascii=False).encode())
     load_judges.cache_clear()  # what was in the folder before is another's
 
@@ -214,7 +236,7 @@ def looked_at(count: int, fps: float) -> list[int]:
     if fps <= FPS:
         return list(range(count))
     moments = int((count - 1) / fps * FPS + 1e-6) + 1
-    return [min(count - 1, round(k * fps / FPS)) for k in range(moments)]
+    return [min(count - 1, int(k * fps / FPS + 0.5)) for k in range(moments)]
 
 
 def joined(windows: Sequence[Float[Tensor, "_ 7"]]) -> Float[Tensor, "t 7"]:
@@ -259,13 +281,25 @@ def _motion_score(share: float, times_s: Sequence[float]) -> int:
 
 
 def prepared(frames: UInt8[Tensor, "t h w 3"]) -> Float[Tensor, "t 3 y x"]:
-    """Pictures in [-1, 1] whose shorter side is near `SIDE_PX`, with sides that the networks can fold."""
+    """Pictures in [-1, 1] whose shorter side is near `SIDE_PX`, with sides that the networks can fold.
+
+    Raises: InvalidInput for frames that are more than `_MOST_ASPECT` times as long one way as the other.
+    """
+    height, width = frames.shape[1:3]
+    if max(height, width) > _MOST_ASPECT * min(height, width):
+        raise InvalidInput(
+            "size", f"{width}x{height}", f"must not be over {_MOST_ASPECT:.0f} times as long one way as the other"
+        )
     pictures = rearrange(frames, "t h w c -> t c h w").float() / 127.5 - 1
     scale = SIDE_PX / min(pictures.shape[-2:])
     size = [max(MULTIPLE, round(n * scale / MULTIPLE) * MULTIPLE) for n in pictures.shape[-2:]]
     if list(pictures.shape[-2:]) == size:
         return pictures
     return F.interpolate(pictures, size=size, mode="bilinear", antialias=True, align_corners=False)
+
+
+def _joined_logits(parts: Sequence[FrameLogits]) -> FrameLogits:
+    return FrameLogits(**{f.name: torch.cat([getattr(p, f.name) for p in parts]) for f in fields(FrameLogits)})
 
 
 def _whole_words(logits: FrameLogits) -> tuple[dict[str, str], dict[str, float], float]:
@@ -285,10 +319,10 @@ def _word(probabilities: Tensor, options: Sequence[str]) -> tuple[str, float]:
 
 def _subject(track: Track, signs: _Signs, number: int, times_s: Sequence[float]) -> SubjectVerdict:
     action = signs.mean([window[number] for window in signs.action])
-    places = torch.cat([window[number] for window in signs.places])
+    places = signs.places[0][number]  # later windows begin at a camera that may have moved
     happening = torch.cat([window[number] for window in signs.events])
     kind, colour, act = _word(track.kind, KIND_NAMES), _word(track.colour, COLOURS), _word(action, ACTIONS)
-    seconds = times_s[-1] - times_s[1] if len(places) > 1 else 1.0
+    seconds = times_s[len(places)] - times_s[1] if len(places) > 1 else 1.0
     moved = ((places[-1] - places[0]) / seconds).tolist()
     return SubjectVerdict(
         kind=kind[0], colour=colour[0], action=act[0],

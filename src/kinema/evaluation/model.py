@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from kinema.core.checks import check_whole
 from kinema.core.errors import InvalidInput, choices
 from kinema.core.geometry import VideoShape
 from kinema.core.progress import CancelToken, Observer, Progress, StepClock, ignore_progress
@@ -16,14 +17,17 @@ from kinema.engine.clip import Clip
 from kinema.engine.engine import Engine
 from kinema.engine.resolve import resolve
 from kinema.evaluation.judges import Judges
+from kinema.evaluation.measures import Frames, flicker
 from kinema.evaluation.questions import SUITES, Question, questions
 from kinema.evaluation.scores import Answer, answer
 from kinema.prompt.normalise import normalise
 from kinema.world.captions import LANGUAGES
+from kinema.world.render import render
 from kinema.world.sampler import DIFFICULTIES, SPLITS
 from kinema.world.scene import Scene
 
 _BATCH = 8
+_MOST = 10_000  # scenes, and clips of a prompt
 _SEED_STEP = 1_000_003  # from one seed of a prompt to the next
 
 
@@ -53,17 +57,33 @@ class Examination:
             if twice := [v for v in options if values.count(v) > 1]:
                 raise InvalidInput(name, twice[0], "is named twice; its answers would count twice")
         for name in ("scenes", "seeds"):
-            if getattr(self, name) < 1:
-                raise InvalidInput(name, getattr(self, name), "must be at least 1")
+            check_whole(name, getattr(self, name), least=1, most=_MOST)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Made:
-    """A question, the clip that came, and how it fits."""
+    """A clip that came, and how it fits the question; to be looked at and let go."""
 
-    question: Question
     clip: Clip
     answer: Answer
+
+    @property
+    def question(self) -> Question:
+        """What was asked."""
+        return self.answer.question
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What is kept of a clip when it is gone."""
+
+    answer: Answer
+    flicker: float
+
+    @classmethod
+    def of(cls, frames: Frames, answer: Answer) -> Seen:
+        """What is kept of ``frames``."""
+        return cls(answer=answer, flicker=flicker(frames))
 
 
 class Examinee:
@@ -102,9 +122,12 @@ class Examinee:
             prompt=normalise(prompt), seed=seed, size=one.size, steps=one.steps, guidance=one.guidance, **conditions
         )
 
-    def words(self) -> Iterator[Made]:
-        """Every question of every suite with every seed."""
-        asked = [q for suite in self.examination.suites for q in self.questions(suite)]
+    def asked(self) -> list[Question]:
+        """The questions of all suites. Raises: InvalidInput."""
+        return [q for suite in self.examination.suites for q in self.questions(suite)]
+
+    def words(self, asked: Sequence[Question]) -> Iterator[Made]:
+        """The clips of ``asked``, each with every seed."""
         seeds = range(self.examination.seeds)
         return self.make([(q, self.request(q.prompt, q.seed + k * _SEED_STEP)) for q in asked for k in seeds])
 
@@ -122,4 +145,22 @@ class Examinee:
                 verdicts.append(self.judges(torch.from_numpy(clip.frames), fps=clip.shape.fps))
             self.observer(Progress(phase="evaluate", step=start + len(part), steps=len(asked), eta_s=clock.tick()))
             for (question, _), clip, verdict in zip(part, clips, verdicts, strict=True):
-                yield Made(question=question, clip=clip, answer=answer(question, verdict))
+                yield Made(clip=clip, answer=answer(question, verdict))
+
+    def drawn(self, scene: Scene) -> Frames:
+        """The true clip of ``scene`` in the examination's shape. Raises: Cancelled."""
+        self.cancel.check("evaluate")
+        frames = render([scene], self.shape)[0].frames
+        assert frames is not None, "asked for"
+        return frames
+
+    def floor(self, asked: Sequence[Question]) -> list[Seen]:
+        """How true clips of the scenes of ``asked`` fit, each once: no model's clips can fit better by merit. Raises: Cancelled."""
+        scenes = {q.scene_key: q for q in asked if q.scene is not None}
+        clock, found = StepClock(steps=len(scenes)), []
+        for step, question in enumerate(scenes.values(), 1):
+            assert question.scene is not None, "chosen so"
+            frames = self.drawn(question.scene)
+            found.append(Seen.of(frames, answer(question, self.judges(frames, fps=self.shape.fps))))
+            self.observer(Progress(phase="evaluate", step=step, steps=len(scenes), eta_s=clock.tick()))
+        return found

@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import Any
 
 from kinema.evaluation.model import Made
+from kinema.evaluation.scores import Answer
 from kinema.media.write import write_video
 
 _STYLE = """
@@ -22,37 +24,53 @@ figcaption { font-size: 0.85rem; } .wrong { color: #b3261e; } .note { color: #55
 """
 
 
-def page(result: Mapping[str, Any], made: Sequence[Made]) -> str:
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """A clip for the page: what was asked for, what is seen, and the moving picture."""
+
+    answer: Answer
+    webp: bytes
+
+    @classmethod
+    def of(cls, made: Made) -> Shown:
+        """``made`` as small as a page needs it."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "clip.webp"
+            write_video(path, made.clip.frames, fps=made.clip.shape.fps)
+            return cls(answer=made.answer, webp=path.read_bytes())
+
+
+def page(result: Mapping[str, Any], shown: Sequence[Shown]) -> str:
     """The page of ``result`` (what `kinema.app.evaluate` writes as JSON) and of the clips that it is of."""
-    model, words = result["model"], result["words"]
-    floor = {name: row["share"] for name, row in result["floor"].items()}
+    model, words, floor = result["model"], result["words"], result["floor"]
     parts = [
         f"<h1>{escape(model['name'])} {escape(model['version'])}</h1>",
-        f"<p>{len(made)} clips, {escape(result['shape'])}. The floor is how often the judges are right about true renders:"
-        " nothing can score above it by merit.</p>",
-        "<h2>Words</h2>", _shares(words["attributes"], floor),
+        f"<p>{len(shown)} clips, {escape(result['shape'])}. The floor is what the same judges say of true clips of the same scenes:"
+        " no clip of a model can score above it by merit. Intervals count scenes, not clips.</p>",
+        "<h2>Words</h2>", _shares(words["attributes"], floor["attributes"]),
     ]  # fmt: skip
-    for title, key in (("By suite", "suites"), ("By language", "languages")):
-        for name, rows in words[key].items():
-            parts += [f"<h3>{title}: {escape(name)}</h3>", _shares(rows, floor)]
+    for name, rows in words["suites"].items():
+        parts += [f"<h3>Suite: {escape(name)}</h3>", _shares(rows, floor["suites"].get(name, {}))]
+    for name, rows in words["languages"].items():
+        parts += [f"<h3>Language: {escape(name)}</h3>", _shares(rows, floor["attributes"])]
     if words["worse"]:
         parts += ["<h2>Where it does worse</h2>", _rows(words["worse"])]
     for name in ("pass", "paired"):
         if words[name]:
             parts += [f"<h2>{name.capitalize()}</h2>", _tree(words[name])]
     for name in ("kept", "camera", "motion", "keyframes"):
-        if name in result:
+        if result.get(name):
             parts += [f"<h2>{name.capitalize()}</h2>", _tree(result[name])]
-    parts += ["<h2>Clips</h2>", '<div class="clips">', *(_figure(m) for m in made), "</div>"]
+    parts += ["<h2>Clips</h2>", '<div class="clips">', *(_figure(one) for one in shown), "</div>"]
     head = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(model["name"])}: scores</title><style>{_STYLE}</style>'
     return head + "<body>" + "\n".join(parts) + "</body></html>\n"
 
 
-def _shares(rows: Mapping[str, Mapping[str, Any]], floor: Mapping[str, float]) -> str:
+def _shares(rows: Mapping[str, Mapping[str, Any]], floor: Mapping[str, Mapping[str, Any]]) -> str:
     lines = ["<table><tr><th>attribute<th>right<th>95 % interval<th>floor<th>asked"]
     for name, row in rows.items():
         low, high = row["interval_95"]
-        known = f"{floor[name]:.1%}" if name in floor else ""
+        known = f"{floor[name]['share']:.1%}" if name in floor else "none"
         lines.append(
             f"<tr><td>{escape(name)}<td>{row['share']:.1%}<td>{low:.0%} to {high:.0%}<td>{known}<td>{row['asked']}"
         )
@@ -78,23 +96,16 @@ def _tree(data: object) -> str:
     return escape(str(data))
 
 
-def _figure(made: Made) -> str:
-    answer = made.answer
-    wrong = [f"{name}: {_seen(made, name)}" for name, is_right in answer.right.items() if not is_right]
+def _figure(shown: Shown) -> str:
+    answer = shown.answer
+    wrong = [f"{name}: {_seen(answer, name)}" for name, is_right in answer.right.items() if not is_right]
     verdict = f'<br><span class="wrong">{escape("; ".join(wrong))}</span>' if wrong else ""
     text = f"{escape(answer.question.prompt)}{verdict}"
-    return f'<figure><img alt="" loading="lazy" src="data:image/webp;base64,{_webp(made)}"><figcaption>{text}</figcaption></figure>'
+    data = base64.b64encode(shown.webp).decode()
+    return f'<figure><img alt="" loading="lazy" src="data:image/webp;base64,{data}"><figcaption>{text}</figcaption></figure>'
 
 
-def _seen(made: Made, name: str) -> str:
-    verdict = made.answer.verdict
-    if hasattr(verdict, name):
-        return str(getattr(verdict, name))
-    return ", ".join(getattr(s, name) for s in verdict.subjects) or "nobody"
-
-
-def _webp(made: Made) -> str:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "clip.webp"
-        write_video(path, made.clip.frames, fps=made.clip.shape.fps)
-        return base64.b64encode(path.read_bytes()).decode()
+def _seen(answer: Answer, name: str) -> str:
+    if hasattr(answer.verdict, name):
+        return str(getattr(answer.verdict, name))
+    return ", ".join(getattr(s, name) for s in answer.verdict.subjects) or "nobody"

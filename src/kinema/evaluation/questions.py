@@ -38,6 +38,11 @@ class Question:
     whole: Mapping[str, str]
     scene: Scene | None = None
 
+    @property
+    def scene_key(self) -> tuple[str, int]:
+        """What the questions about one scene have in common."""
+        return self.suite, self.seed
+
 
 def questions(
     suite: str, count: int, *, vocabulary: Vocabulary, split: str = "test", difficulty: str = "core", languages: Sequence[str] = LANGUAGES
@@ -51,6 +56,8 @@ def questions(
     """
     if suite not in SUITES:
         raise InvalidInput("suite", suite, f"must be {choices(SUITES)}")
+    if suite == "held_out" and split != "test":
+        raise InvalidInput("suite", suite, f"has no scenes in the {split} split; name the split test")
     if suite == "hand_written":
         return _hand_written(count, vocabulary, languages)
     found = []

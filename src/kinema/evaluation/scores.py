@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import permutations
 from typing import Any
 
@@ -12,7 +12,7 @@ from kinema.evaluation.questions import OF_SUBJECTS, OF_WHOLE, Question
 from kinema.evaluation.statistics import wilson
 
 COUNT, ALL = "count", "all"
-_FEWEST = 8  # answers that a slice needs to be named
+_FEWEST = 8  # scenes that a slice needs to be named
 _WORSE = 0.15  # by so much a slice is below the rest to be named
 # Hundreds of slices are looked at: with 95 % intervals a dozen would be named by chance alone, with these none in most cases.
 _SURE = 2.576
@@ -35,38 +35,40 @@ class Answer:
 def answer(question: Question, verdict: Verdict) -> Answer:
     """How ``verdict`` fits ``question``. Of several subjects an attribute is right if it is right of each.
 
-    Whom the judges see is matched to who was asked for so that most is right, kinds first; where fewer are seen, the rest is wrong.
+    Whom the judges see is matched to who was asked for so that most is right, kinds first; where fewer are seen, the rest is wrong, and
+    where more are, their number is. A picture is asked for no camera and no action, which it can't show.
     """
-    right = {name: getattr(verdict, name) == word for name, word in question.whole.items()}
+    right = {n: getattr(verdict, n) == word for n, word in question.whole.items() if n not in verdict.unseen}
     seen = matched(question.subjects, verdict.subjects)
     for name in OF_SUBJECTS:
+        if name in verdict.unseen:
+            continue
         stated = [(s[name], found) for s, found in zip(question.subjects, seen, strict=True) if name in s]
         if stated:
             right[name] = all(found is not None and getattr(found, name) == word for word, found in stated)
-    if len(question.subjects) > 1:
+    if question.scene is not None or len(question.subjects) > 1:  # what people wrote may leave others open
         right[COUNT] = verdict.count == len(question.subjects)
     return Answer(question=question, verdict=verdict, right=right)
 
 
-def agreement(question: Question, verdict: Verdict) -> float:
-    """The share of what was asked for that is there, from 0 to 1."""
-    right = answer(question, verdict).right.values()
-    return sum(right) / len(right)
-
-
 @dataclass
 class _Share:
+    """Right answers among those asked. Those about one scene are no independent trials, so the interval counts scenes."""
+
     right: int = 0
     asked: int = 0
+    scenes: set[object] = field(default_factory=set)
 
-    def add(self, *, is_right: bool) -> None:
+    def add(self, *, is_right: bool, scene: object) -> None:
         self.right += is_right
         self.asked += 1
+        self.scenes.add(scene)
 
     def to_dict(self) -> dict[str, Any]:
-        low, high = wilson(self.right, self.asked)
-        share = self.right / self.asked
-        return {"share": round(share, 4), "interval_95": [round(low, 4), round(high, 4)], "asked": self.asked}
+        share, count = self.right / self.asked, len(self.scenes)
+        low, high = wilson(share * count, count)
+        interval = [round(low, 4), round(high, 4)]
+        return {"share": round(share, 4), "interval_95": interval, "asked": self.asked, "scenes": count}
 
 
 def table(answers: Sequence[Answer]) -> dict[str, Any]:
@@ -86,9 +88,8 @@ def _by(answers: Sequence[Answer], key: Callable[[Answer], str]) -> dict[str, An
 
 
 def share_of(right: Sequence[bool]) -> dict[str, Any]:
-    """The share of right ones, with its 95 % interval and how many they are of."""
-    share = _Share(right=sum(right), asked=len(right))
-    return share.to_dict()
+    """The share of right ones, each about a scene of its own, with its 95 % interval and how many they are of."""
+    return _Share(right=sum(right), asked=len(right), scenes=set(range(len(right)))).to_dict()
 
 
 def shares(answers: Iterable[Answer]) -> dict[str, Any]:
@@ -96,8 +97,8 @@ def shares(answers: Iterable[Answer]) -> dict[str, Any]:
     found: dict[str, _Share] = {}
     for one in answers:
         for name, is_right in one.right.items():
-            found.setdefault(name, _Share()).add(is_right=is_right)
-        found.setdefault(ALL, _Share()).add(is_right=one.is_right)
+            found.setdefault(name, _Share()).add(is_right=is_right, scene=one.question.scene_key)
+        found.setdefault(ALL, _Share()).add(is_right=one.is_right, scene=one.question.scene_key)
     order = [*OF_SUBJECTS, COUNT, *OF_WHOLE, ALL]
     return {name: found[name].to_dict() for name in order if name in found}
 
@@ -131,14 +132,17 @@ def worse(answers: Sequence[Answer]) -> list[dict[str, Any]]:
     """Slices (one word that was asked for) in which an attribute is right clearly less often than in the rest, the worst first."""
     found = []
     for name in dict.fromkeys(n for a in answers for n in a.right):
-        known = [(a.right[name], _words(a.question)) for a in answers if name in a.right]
+        known = [(a, _words(a.question)) for a in answers if name in a.right]
         for part, word in dict.fromkeys(pair for _, words in known for pair in words):
-            inside = [is_right for is_right, words in known if (part, word) in words]
-            outside = [is_right for is_right, words in known if (part, word) not in words]
-            if min(len(inside), len(outside)) < _FEWEST:
+            sides = {True: _Share(), False: _Share()}
+            for one, words in known:
+                sides[(part, word) in words].add(is_right=one.right[name], scene=one.question.scene_key)
+            inside, outside = sides[True], sides[False]
+            if min(len(inside.scenes), len(outside.scenes)) < _FEWEST:
                 continue
-            share, rest = sum(inside) / len(inside), sum(outside) / len(outside)
-            is_clear = wilson(sum(inside), len(inside), _SURE)[1] < wilson(sum(outside), len(outside), _SURE)[0]
+            share, rest = inside.right / inside.asked, outside.right / outside.asked
+            counts = len(inside.scenes), len(outside.scenes)
+            is_clear = wilson(share * counts[0], counts[0], _SURE)[1] < wilson(rest * counts[1], counts[1], _SURE)[0]
             if rest - share >= _WORSE and is_clear:
                 found.append(
                     {
@@ -146,7 +150,7 @@ def worse(answers: Sequence[Answer]) -> list[dict[str, Any]]:
                         "where": {part: word},
                         "share": round(share, 4),
                         "rest": round(rest, 4),
-                        "asked": len(inside),
+                        "asked": inside.asked,
                     }
                 )
     return sorted(found, key=lambda row: row["share"] - row["rest"])

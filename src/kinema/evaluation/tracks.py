@@ -11,8 +11,8 @@ from torch import Tensor
 
 from kinema.models.judges.frame import FrameLogits
 
-_HEAT = 0.3  # a peak of at least this is a subject
-_REACH = 0.32  # of the picture: a subject moves less than this between two frames
+_HEAT = 0.4  # a peak of at least this is a subject
+_REACH = 0.6  # of the picture: a subject moves less than this between two frames
 _UNLIKE = 0.15  # added to the distance of what looks like another kind
 _SEEN = 0.3  # share of the frames in which a subject is seen
 _MOST = 3
@@ -32,7 +32,8 @@ class Detection:
 class Track:
     """A subject over all frames: ``boxes`` are filled in between where it wasn't seen; words' probabilities are means.
 
-    ``kept`` says how much it looks like one and the same kind and colour all the time (0 to 1).
+    ``kept`` says how much it looks like one and the same kind and colour all the time (0 to 1); 0 if it is
+    gone in the last sixth of the time.
     """
 
     heat: float
@@ -90,8 +91,8 @@ def tracks(found: list[list[Detection]]) -> list[Track]:
                 used.add(j)
         open_ += [_Open({t: d}) for j, d in enumerate(frame) if j not in used]
     kept = [o for o in open_ if len(o.seen) >= max(1, _SEEN * len(found))]
-    made = [_closed(o, len(found)) for o in kept]
-    return sorted(made, key=lambda t: -t.heat)[:_MOST]
+    kept = sorted(kept, key=lambda o: -sum(d.heat for d in o.seen.values()))[:_MOST]
+    return [_closed(o, len(found)) for o in kept]
 
 
 def _distance(one: Detection, two: Detection, frames: int) -> float:
@@ -113,7 +114,7 @@ def _closed(track: _Open, count: int) -> Track:
     shares = (heats / heats.sum())[:, None]
     return Track(
         heat=float(heats.sum()) / count, boxes=boxes, kind=(shares * kinds).sum(0), colour=(shares * colours).sum(0),
-        kept=min(agreement(kinds), agreement(colours)),
+        kept=min(agreement(kinds), agreement(colours), float(times[-1] >= count - 1 - count / 6)),
     )  # fmt: skip
 
 
@@ -122,12 +123,11 @@ def agreement(probabilities: Float[Tensor, "t k"]) -> float:
 
     It lasts at least a sixth of the time, so that an odd frame or two are no change.
     """
-    count, sums = len(probabilities), F.pad(probabilities.cumsum(0), (0, 0, 1, 0))
-    least = max(1, round(count / 6))
-    overlaps = [1.0]
-    for start in range(count - least + 1):
-        for end in range(start + least, min(count, start + count - least) + 1):
-            during, rest = sums[end] - sums[start], sums[-1] - sums[end] + sums[start]
-            both = (during / (end - start) * rest / (count - end + start)).clamp(min=0)
-            overlaps.append(float(both.sqrt().sum()))
-    return min(overlaps)
+    count, sums = len(probabilities), F.pad(probabilities.double().cumsum(0), (0, 0, 1, 0))
+    least = min(max(2, round(count / 6)), max(1, count // 2))
+    worst = 1.0
+    for length in range(least, count - least + 1):
+        during = sums[length:] - sums[:-length]
+        both = (during / length) * ((sums[-1] - during) / (count - length))
+        worst = min(worst, float(both.clamp(min=0).sqrt().sum(-1).min()))
+    return worst

@@ -32,14 +32,10 @@ _COARSE = 2  # boxes are taken from masks of a fraction of the size: half a pixe
 
 @dataclass(frozen=True, kw_only=True)
 class JudgeScenes:
-    """What the judges learn from, and what they are validated on; clips and pictures of one size.
-
-    ``floors`` is how many scenes of each level their card's floors are of.
-    """
+    """What the judges learn from, and what they are validated on; clips and pictures of one size."""
 
     train: tuple[SceneRange, ...]
     validation: tuple[SceneRange, ...]
-    floors: int = 128
 
     def prepare(self, cache: Path, **how: Any) -> tuple[ShardSet, ShardSet]:
         """The (train, validation) sets in ``cache``; ``how`` goes to `prepare_judged`. Raises: Cancelled."""
@@ -81,7 +77,9 @@ def prepare_judged(
     cancel: CancelToken | None = None,
 ) -> ShardSet:  # fmt: skip
     """Clips of ``scenes`` and their truth as shards in a folder of ``cache``, made where they are missing. Raises: Cancelled."""
-    key = fingerprint({"what": "judged", "scenes": asdict(scenes), "world": world_hash()})
+    key = fingerprint(
+        {"what": "judged", "scenes": asdict(scenes), "world": world_hash(), "device": torch.device(device).type}
+    )
     path = cache / f"judged-{scenes.split}-{scenes.bucket}-{key[:12]}"
     writer = ShardWriter(path, fingerprint=key, fields=FIELDS)
     jobs = [

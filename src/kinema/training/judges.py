@@ -25,6 +25,7 @@ from kinema.data.load.shards import ShardSet
 from kinema.models.judges.clip import CameraSigns, ClipJudge, ClipJudgeConfig, TrackSigns
 from kinema.models.judges.frame import FrameJudge, FrameJudgeConfig, FrameLogits
 from kinema.training.budget import Budget, LearningRate
+from kinema.training.checkpoints import latest, load_state
 from kinema.training.judge_truth import (
     CAMERA_NAMES,
     IGNORED,
@@ -82,7 +83,16 @@ class JudgeRecipe:
     weights: Mapping[str, float] = field(
         default_factory=lambda: {"kind": 2.0, "box": 0.3, "path": 4.0, "motion": 4.0, "position": 2.0}
     )
-    validation_clips: int = 256
+    validation_clips: int = 512
+
+    def within(self, minutes: float) -> JudgeRecipe:
+        """This recipe for a training of ``minutes`` in all, shared as its own are."""
+        own = {name: getattr(self, name).budget.minutes or 1.0 for name in ("frame_loop", "clip_loop")}
+        loops = {
+            name: replace(getattr(self, name), budget=Budget(minutes=minutes * share / sum(own.values())))
+            for name, share in own.items()
+        }
+        return replace(self, **loops)
 
 
 class _JudgeTask:
@@ -134,14 +144,14 @@ class _JudgeTask:
         """Pictures (b t c h w) and truth of ``batch``, flipped half of the time, brightened, blurred."""
         rngs = [generator(seed) for seed in batch.seeds]
         flips = [float(torch.rand((), generator=g)) < 0.5 for g in rngs]
-        truth, pictures = truth_of(batch.tensors, batch.metadata, flips), _pictures(batch.tensors["frames"])
-        pictures, truth = self._chosen(pictures, truth, rngs)
-        pictures = torch.stack([p.flip(-1) if f else p for p, f in zip(pictures, flips, strict=True)])
+        truth = truth_of(batch.tensors, batch.metadata, flips)
+        frames, truth = self._chosen(batch.tensors["frames"], truth, rngs)
+        pictures = torch.stack([p.flip(-1) if f else p for p, f in zip(_pictures(frames), flips, strict=True)])
         return torch.stack([self._worn(p, g) for p, g in zip(pictures, rngs, strict=True)]).to(self.device), truth
 
-    def _chosen(self, pictures: Tensor, truth: Truth, rngs: Sequence[torch.Generator]) -> tuple[Tensor, Truth]:
-        """What of the clips is shown: all of it."""
-        return pictures, truth
+    def _chosen(self, frames: Tensor, truth: Truth, rngs: Sequence[torch.Generator]) -> tuple[Tensor, Truth]:
+        """What of the clips (b t h w c) is shown: all of it."""
+        return frames, truth
 
     def _worn(self, clip: Tensor, rng: torch.Generator) -> Tensor:
         """``clip`` (t c h w) a little brighter or darker, now and then blurred and noisy."""
@@ -177,10 +187,10 @@ class FrameTask(_JudgeTask):
         self.modules[FRAME] = self.frame.to(self.device)
         self._measure(known)
 
-    def _chosen(self, pictures: Tensor, truth: Truth, rngs: Sequence[torch.Generator]) -> tuple[Tensor, Truth]:
-        numbers = [int(torch.randint(pictures.shape[1], (), generator=g)) for g in rngs]
+    def _chosen(self, frames: Tensor, truth: Truth, rngs: Sequence[torch.Generator]) -> tuple[Tensor, Truth]:
+        numbers = [int(torch.randint(frames.shape[1], (), generator=g)) for g in rngs]
         rows = torch.arange(len(numbers))
-        return pictures[rows, numbers][:, None], replace(truth, boxes=truth.boxes[rows, :, numbers][:, :, None])
+        return frames[rows, numbers][:, None], replace(truth, boxes=truth.boxes[rows, :, numbers][:, :, None])
 
     def _losses(self, pictures: Tensor, truth: Truth, dtype: Dtype) -> Mapping[str, Tensor]:
         with autocast(self.device, dtype):
@@ -237,10 +247,10 @@ class ClipTask(_JudgeTask):
         self.modules[CLIP] = self.clip.to(self.device)
         self._measure(known)
 
-    def _chosen(self, pictures: Tensor, truth: Truth, rngs: Sequence[torch.Generator]) -> tuple[Tensor, Truth]:
+    def _chosen(self, frames: Tensor, truth: Truth, rngs: Sequence[torch.Generator]) -> tuple[Tensor, Truth]:
         """All frames; boxes are shaken a little, as those that are found will be."""
         jitter = torch.stack([torch.randn(truth.boxes.shape[1:], generator=g) for g in rngs]) * _SHAKEN
-        return pictures, replace(truth, boxes=truth.boxes + jitter * (truth.boxes[..., 2:3] > 0))
+        return frames, replace(truth, boxes=truth.boxes + jitter * (truth.boxes[..., 2:3] > 0))
 
     def _losses(self, pictures: Tensor, truth: Truth, dtype: Dtype) -> Mapping[str, Tensor]:
         camera, tracks = self._look(pictures, truth, dtype)
@@ -248,7 +258,8 @@ class ClipTask(_JudgeTask):
         there = (truth.kind >= 0).to(self.device)
         places, happening = tracks.places.float(), tracks.events.float()
         wanted_places = truth.places[:, :, 1:].to(self.device)
-        off = F.smooth_l1_loss(places, wanted_places, reduction="none", beta=_NEAR).mean((-1, -2))
+        seen = (truth.boxes[:, :, 1:, 2] > 0).to(self.device)  # where nobody is seen, nothing is known
+        off = F.smooth_l1_loss(places, wanted_places, reduction="none", beta=_NEAR).mean(-1)
         miss = F.binary_cross_entropy_with_logits(happening, truth.events.to(self.device), reduction="none")
         path = truth.path.to(self.device) * PATH_SCALE
         return {
@@ -256,7 +267,7 @@ class ClipTask(_JudgeTask):
             "action": _miss(tracks.action.flatten(0, 1), wanted),
             "path": F.smooth_l1_loss(camera.path.float(), path, beta=_NEAR),
             "motion": F.smooth_l1_loss(camera.motion.float(), truth.motion.to(self.device) / 255, beta=_NEAR),
-            "position": (off * there).sum() / there.sum(),
+            "position": (off * seen).sum() / seen.sum().clamp(min=1),
             "event": (miss.sum(-1).mean(-1) * there).sum() / there.sum(),
         }
 
@@ -288,6 +299,7 @@ def train_judges(
 ) -> dict[str, Outcome]:  # fmt: skip
     """Trains the frame judge, then the clip judge, in folders of ``folder``, going on from the newest checkpoints there.
 
+    Once the clip judge has begun, the frame judge stays as it is: a longer budget then is the clip judge's alone.
     Raises: Cancelled after a checkpoint; TrainingError for a checkpoint of another recipe.
     """
     shared = {
@@ -296,13 +308,15 @@ def train_judges(
     how: dict[str, Any] = {"validation": validation, "device": device}
     told: dict[str, Any] = {"observer": observer, "cancel": cancel}
     first = FrameTask(recipe, train, **how, known=facts_of_latest(folder / FRAME))
+    frame_loop, done = recipe.frame_loop, latest(folder / FRAME)
+    if done is not None and latest(folder / CLIP) is not None:
+        frame_loop = replace(frame_loop, budget=Budget(steps=max(1, load_state(done)["step"])))
     identity = shared | {"pictures": recipe.pictures}
-    out = {FRAME: Loop(first, recipe.frame_loop, folder / FRAME, identity=identity).run(**told)}
-    weights = averaged(folder / FRAME, FRAME)
+    out = {FRAME: Loop(first, frame_loop, folder / FRAME, identity=identity).run(**told)}
     frame = FrameJudge(recipe.frame)
-    frame.load_state_dict(weights)
+    frame.load_state_dict(averaged(folder / FRAME, FRAME))
     second = ClipTask(recipe, train, **how, frame=frame, known=facts_of_latest(folder / CLIP))
-    identity = shared | {"clips": recipe.clips, "clip": asdict(recipe.clip), "frame_steps": out[FRAME].step}
+    identity = shared | {"clips": recipe.clips, "clip": asdict(recipe.clip)}
     out[CLIP] = Loop(second, recipe.clip_loop, folder / CLIP, identity=identity).run(**told)
     return out
 
