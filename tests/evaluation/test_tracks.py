@@ -162,9 +162,9 @@ def test_one_who_is_gone_after_six_frames_is_not_kept(first: int) -> None:
 
 
 def test_one_who_is_gone_while_another_appears_elsewhere_is_not_kept() -> None:
-    for gone in (8, 12):
+    for gone in (8, 11):
         found = tracks([[seen(0.1)]] * gone + [[seen(0.9)]] * (17 - gone))
-        assert len(found) == 2 or gone == 12  # too late to be a subject of its own
+        assert len(found) == 2
         assert min(track.kept for track in found) < KEPT
 
 
@@ -176,7 +176,7 @@ def test_one_hidden_for_a_while_is_kept() -> None:
 def slowly(probabilities: Tensor) -> float:
     """`agreement` as its docstring says it."""
     count, worst = len(probabilities), 1.0
-    least = min(max(2, round(count / 6)), max(1, count // 2))
+    least = min(max(2, round(count / 4)), max(1, count // 2))
     for start in range(count):
         for end in range(start + least, min(count, start + count - least) + 1):
             during, rest = probabilities[start:end], torch.cat([probabilities[:start], probabilities[end:]])
@@ -209,7 +209,7 @@ def test_agreement_of_what_stays_is_one() -> None:
 
 
 @pytest.mark.parametrize(
-    "numbers", [[0] * 8 + [1] * 9, [0] * 6 + [1] * 5 + [0] * 6, [0, 1], [0] * 5 + [1] * 12, [0] * 14 + [1] * 3]
+    "numbers", [[0] * 8 + [1] * 9, [0] * 6 + [1] * 5 + [0] * 6, [0, 1], [0] * 5 + [1] * 12, [0] * 13 + [1] * 4]
 )
 def test_agreement_of_a_swap_is_near_zero(numbers: list[int]) -> None:
     assert agreement(rows(*numbers)) < 0.5

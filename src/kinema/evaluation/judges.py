@@ -35,7 +35,7 @@ from kinema.world.nature import ACTIONS, COLOURS
 
 SIDE_PX = 96  # the shorter side that the networks look at
 WINDOW = 17  # frames that the clip judge has learned from
-KEPT = 0.5  # a subject or background that stays the same at least this much is kept
+KEPT = 0.35  # a subject or background that stays the same at least this much is kept
 _HAPPENS = 0.5  # the probability from which on something is said to happen
 _CONFIG, _WEIGHTS = "judges.json", "judges.safetensors"
 SHIPPED = Path(__file__).parent / "trained"

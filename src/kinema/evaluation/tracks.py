@@ -33,7 +33,7 @@ class Track:
     """A subject over all frames: ``boxes`` are filled in between where it wasn't seen; words' probabilities are means.
 
     ``kept`` says how much it looks like one and the same kind and colour all the time (0 to 1); 0 if it is
-    gone in the last sixth of the time.
+    gone in the last third of the time.
     """
 
     heat: float
@@ -114,17 +114,17 @@ def _closed(track: _Open, count: int) -> Track:
     shares = (heats / heats.sum())[:, None]
     return Track(
         heat=float(heats.sum()) / count, boxes=boxes, kind=(shares * kinds).sum(0), colour=(shares * colours).sum(0),
-        kept=min(agreement(kinds), agreement(colours), float(times[-1] >= count - 1 - count / 6)),
+        kept=min(agreement(kinds), agreement(colours), float(times[-1] >= count - 1 - count / 3)),
     )  # fmt: skip
 
 
 def agreement(probabilities: Float[Tensor, "t k"]) -> float:
     """How alike what is said during a while and in the rest of the time is: the least overlap (Bhattacharyya's) for any such while.
 
-    It lasts at least a sixth of the time, so that an odd frame or two are no change.
+    It lasts at least a quarter of the time, so that what looks odd for a few frames is no change.
     """
     count, sums = len(probabilities), F.pad(probabilities.double().cumsum(0), (0, 0, 1, 0))
-    least = min(max(2, round(count / 6)), max(1, count // 2))
+    least = min(max(2, round(count / 4)), max(1, count // 2))
     worst = 1.0
     for length in range(least, count - least + 1):
         during = sums[length:] - sums[:-length]
