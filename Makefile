@@ -5,20 +5,20 @@ VENV ?= .venv
 # A PyTorch wheel index, by its name below https://download.pytorch.org/whl/ (cpu, cu130, ...); empty: what plain pip brings,
 # which on Linux is the CUDA build. `make demo TORCH_INDEX=cpu` saves gigabytes on a machine without an NVIDIA GPU.
 TORCH_INDEX ?=
-# Minutes for `make train-mini`.
+# Minutes for `make train-mini` and `make train-judges`.
 BUDGET ?= 60
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt \
 	$(if $(TORCH_INDEX),--extra-index-url https://download.pytorch.org/whl/$(TORCH_INDEX))
-# record.py is what they share; the blind test needs a reader, the commands take a quarter of an hour
-BENCHES := $(filter-out bench/record.py bench/blind_test.py bench/commands.py,$(wildcard bench/*.py))
+# record.py is what they share; the blind test needs a reader, the commands and the judges take a quarter of an hour
+BENCHES := $(filter-out bench/record.py bench/blind_test.py bench/commands.py bench/judges.py,$(wildcard bench/*.py))
 BASE := $(VENV)/.base-is-installed
 DEV := $(VENV)/.dev-is-installed
 REQUIREMENTS := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-rest test-all check format bench pictures train-mini clean
+.PHONY: help demo test test-rest test-all check format bench pictures train-mini train-judges clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1|/' | awk -F'|' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -74,6 +74,9 @@ pictures: $(DEV) ## draw the pictures of docs/world.md anew
 
 train-mini: $(DEV) ## train the shipped model anew, in BUDGET minutes
 	@$(BIN)/kinema train mini --budget $(BUDGET) --out runs/mini
+
+train-judges: $(DEV) ## train anew what reads clips, in BUDGET minutes
+	@$(BIN)/kinema train judges --budget $(BUDGET) --out runs/judges
 
 clean: ## remove what was made, the virtual environment too
 	rm -rf $(VENV) demo .pytest_cache .ruff_cache .hypothesis .import_linter_cache
