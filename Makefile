@@ -21,7 +21,7 @@ REQUIREMENTS := pyproject.toml constraints.txt
 .PHONY: help demo test test-rest test-all check format bench pictures train-mini train-judges clean
 
 help: ## what can be made
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1|/' | awk -F'|' '{printf "  make %-11s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1|/' | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
 	@echo "  variables: PYTHON=$(PYTHON) VENV=$(VENV) TORCH_INDEX=$(or $(TORCH_INDEX),'(plain pip; cpu: no CUDA)') BUDGET=$(BUDGET)"
 
 $(BIN)/python:
