@@ -35,11 +35,11 @@ LABEL_PX = 40
 
 def known_scenes(num: int, vocabulary: Mapping[str, Mapping[str, object]]) -> list[Scene]:
     """The first ``num`` simple test scenes of which a model with ``vocabulary`` knows every word."""
-    from kinema.world.sampler import attributes, sample
+    from kinema.evaluation.questions import knows
+    from kinema.world.sampler import sample
 
     scenes = (sample(seed, split="test", difficulty="core") for seed in itertools.count())
-    known = (s for s in scenes if all(v in vocabulary.get(n, (v,)) for n, v in attributes(s).items()))
-    return list(itertools.islice(known, num))
+    return list(itertools.islice((s for s in scenes if knows(vocabulary, s)), num))
 
 
 def questions(num_clips: int, vocabulary: Mapping[str, Mapping[str, object]]) -> list[dict]:

@@ -21,12 +21,12 @@ from kinema.evaluation.judges import FPS, KEPT, Judges, SubjectVerdict, Verdict,
 from kinema.evaluation.measures import path_errors
 from kinema.evaluation.statistics import wilson
 from kinema.training.judge_data import boxes_of, places_of
+from kinema.training.prepare import draw
 from kinema.world.camera import camera_features
 from kinema.world.edits import edit
 from kinema.world.events import events
 from kinema.world.geometry import geometry
 from kinema.world.nature import PLACES
-from kinema.world.render import render
 from kinema.world.scene import Scene
 from kinema.world.score import score_of_flow
 
@@ -114,8 +114,7 @@ def changed(scene: Scene, *, seed: int) -> dict[str, Scene]:
 
 
 def _drawn(scene: Scene, shape: VideoShape, after: Callable[[Frames], Frames] | None) -> Frames:
-    frames = render([scene], shape)[0].frames
-    assert frames is not None, "asked for"
+    frames = next(draw([scene], shape, "cpu"))
     return after(frames) if after else frames
 
 

@@ -21,8 +21,8 @@ from kinema.evaluation.measures import Frames, flicker
 from kinema.evaluation.questions import SUITES, Question, questions
 from kinema.evaluation.scores import Answer, answer
 from kinema.prompt.normalise import normalise
+from kinema.training.prepare import draw
 from kinema.world.captions import LANGUAGES
-from kinema.world.render import render
 from kinema.world.sampler import DIFFICULTIES, SPLITS
 from kinema.world.scene import Scene
 
@@ -150,9 +150,7 @@ class Examinee:
     def drawn(self, scene: Scene) -> Frames:
         """The true clip of ``scene`` in the examination's shape. Raises: Cancelled."""
         self.cancel.check("evaluate")
-        frames = render([scene], self.shape)[0].frames
-        assert frames is not None, "asked for"
-        return frames
+        return next(draw([scene], self.shape, "cpu"))
 
     def floor(self, asked: Sequence[Question]) -> list[Seen]:
         """How true clips of the scenes of ``asked`` fit, each once: no model's clips can fit better by merit. Raises: Cancelled."""

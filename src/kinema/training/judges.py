@@ -7,6 +7,7 @@ shifted and now and then blurred and noisy, so that what an autoencoder does to 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -95,7 +96,7 @@ class JudgeRecipe:
         return replace(self, **loops)
 
 
-class _JudgeTask:
+class _JudgeTask(ABC):
     """What both judges' training shares: how clips are shown, and how answers are counted."""
 
     def __init__(
@@ -134,11 +135,13 @@ class _JudgeTask:
         total = torch.stack([weights.get(name, 1.0) * part for name, part in parts.items()]).sum()
         return total, {f"{name}_loss": part.detach() for name, part in parts.items()}
 
+    @abstractmethod
     def _losses(self, pictures: Tensor, truth: Truth, dtype: Dtype) -> Mapping[str, Tensor]:
-        raise NotImplementedError
+        """The parts of the loss, by name."""
 
+    @abstractmethod
     def _right(self, pictures: Tensor, truth: Truth) -> Mapping[str, Tensor]:
-        raise NotImplementedError
+        """Whether each answer is right, by attribute."""
 
     def _shown(self, batch: Batch) -> tuple[Tensor, Truth]:
         """Pictures (b t c h w) and truth of ``batch``, flipped half of the time, brightened, blurred."""
