@@ -55,15 +55,17 @@ def test_json(kinema: Kinema) -> None:
 
 
 def test_options_reach_the_examination(kinema: Kinema, fake: FakeEngine) -> None:
-    flags = "--suites plain,held_out --seeds 2 --size 48x32 --steps 2 --guidance 1.5 --words --json"
+    flags = "--suites plain,held_out --seeds 2 --buckets 1 --size 48x32 --steps 2 --guidance 1.5 --words --json"
     (*_, last) = kinema(*SMALL, *flags.split()).events
     assert last["examination"] == {
-        "split": "test", "difficulty": "core", "suites": ["plain", "held_out"], "scenes": 2, "seeds": 2, "languages": ["en", "zh"],
+        "split": "test", "difficulty": "core", "suites": ["plain", "held_out"], "scenes": 2, "seeds": 2, "buckets": 1,
+        "languages": ["en", "zh"],
         "size": "48x32", "steps": 2, "guidance": 1.5,
     }  # fmt: skip
     requests = [c.request for c in fake.clips]
-    assert len(requests) == 16
-    assert {(r.size, r.steps, r.guidance) for r in requests} == {("48x32", 2, 1.5)}
+    assert len(requests) == 16 + len(last["buckets"]) > 16
+    assert {(r.size, r.steps, r.guidance) for r in requests[:16]} == {("48x32", 2, 1.5)}
+    assert {(r.steps, r.guidance) for r in requests} == {(2, 1.5)}
     assert last["words"]["pass"]["prompts"] == 8
 
 
@@ -75,6 +77,7 @@ BAD = {
     "--suites=": ("error: suites: '': ", "plain"),
     "--scenes 0": ("error: scenes: 0: ", "from 1 to"),
     "--scenes x": ("error: --scenes: x", "integer"),
+    "--buckets -1": ("error: buckets: -1: ", "from 0 to"),
     "--seeds -3": ("error: seeds: -3: ", "from 1 to"),
     "--suites held_out --split train": ("error: suite: 'held_out': ", "name the split test"),
     "--size 64x64": ("error: size: '64x64': ", "nearest"),

@@ -31,6 +31,7 @@ def evaluate_world(
     import torch
 
     from kinema.data.load.shards import write_atomically
+    from kinema.evaluation.buckets import by_bucket
     from kinema.evaluation.conditions import conditions, kept
     from kinema.evaluation.judges import load_judges
     from kinema.evaluation.model import Examinee, Seen
@@ -65,6 +66,8 @@ def evaluate_world(
     keep({"words": table([one.answer for one in seen]), "kept": {**own, "floor": kept(true)} if own else {}})
     for name, measure in conditions(examinee).items() if with_conditions else ():
         keep({name: measure(examinee, scenes)})
+    if examination.buckets:
+        keep(by_bucket(examinee, examination.buckets))
     write_atomically(folder / PAGE, page(result, shown).encode())
     return result
 

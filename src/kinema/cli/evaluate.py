@@ -21,6 +21,7 @@ def world(  # noqa: PLR0913
     suites: Annotated[str, typer.Option(metavar="LIST", help="Any of plain,held_out,together,hand_written.")] = "plain",
     scenes: Annotated[int, typer.Option(help="Scenes of each suite, each asked for in both languages.")] = 64,
     seeds: Annotated[int, typer.Option(help="Clips of each prompt.")] = 1,
+    buckets: Annotated[int, typer.Option(help="Scenes that are also asked for in every size and length; 0: none.")] = 0,
     size: Annotated[str | None, typer.Option(metavar="WxH", help="Width and height; the model's own by default.")] = None,
     steps: Annotated[int | None, typer.Option(help="Denoising steps.")] = None,
     guidance: Annotated[float | None, typer.Option(help="How strongly to keep to the words.")] = None,
@@ -37,8 +38,8 @@ def world(  # noqa: PLR0913
     from kinema.evaluation.model import Examination
 
     examination = Examination(
-        split=split, difficulty=difficulty, suites=tuple(name.strip() for name in suites.split(",")), scenes=scenes, seeds=seeds, size=size,
-        steps=steps, guidance=guidance,
+        split=split, difficulty=difficulty, suites=tuple(name.strip() for name in suites.split(",")), scenes=scenes, seeds=seeds,
+        buckets=buckets, size=size, steps=steps, guidance=guidance,
     )  # fmt: skip
     with make_reporter(as_json=as_json) as reporter, stops_on_signals(CancelToken()) as cancel:
         result = evaluate_world(

@@ -33,13 +33,17 @@ _SEED_STEP = 1_000_003  # from one seed of a prompt to the next
 
 @dataclass(frozen=True, kw_only=True)
 class Examination:
-    """What a model is asked: ``scenes`` of each suite in each language, each prompt with ``seeds`` seeds; the rest as in a request."""
+    """What a model is asked: ``scenes`` of each suite in each language, each prompt with ``seeds`` seeds; the rest as in a request.
+
+    ``buckets`` scenes are also asked for in every size and length (`kinema.evaluation.buckets`).
+    """
 
     split: str = "test"
     difficulty: str = "core"
     suites: tuple[str, ...] = ("plain",)
     scenes: int = 64
     seeds: int = 1
+    buckets: int = 0
     languages: tuple[str, ...] = LANGUAGES
     size: str | None = None
     steps: int | None = None
@@ -58,6 +62,7 @@ class Examination:
                 raise InvalidInput(name, twice[0], "is named twice; its answers would count twice")
         for name in ("scenes", "seeds"):
             check_whole(name, getattr(self, name), least=1, most=_MOST)
+        check_whole("buckets", self.buckets, least=0, most=_MOST)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,11 +108,13 @@ class Examinee:
         """What all clips are made at."""
         return resolve(self.request("a", 0), self.engine.card, model=self.engine.folder.name).video
 
-    def questions(self, suite: str, *, languages: Sequence[str] | None = None) -> list[Question]:
-        """Those of ``suite`` whose words the model knows. Raises: InvalidInput where there are none."""
+    def questions(
+        self, suite: str, *, languages: Sequence[str] | None = None, count: int | None = None
+    ) -> list[Question]:
+        """Those of ``suite`` whose words the model knows, about ``count`` scenes or the examination's number. Raises: InvalidInput."""
         one = self.examination
         return questions(
-            suite, one.scenes, vocabulary=self.vocabulary, split=one.split, difficulty=one.difficulty,
+            suite, count or one.scenes, vocabulary=self.vocabulary, split=one.split, difficulty=one.difficulty,
             languages=languages or one.languages,
         )  # fmt: skip
 
@@ -147,10 +154,10 @@ class Examinee:
             for (question, _), clip, verdict in zip(part, clips, verdicts, strict=True):
                 yield Made(clip=clip, answer=answer(question, verdict))
 
-    def drawn(self, scene: Scene) -> Frames:
-        """The true clip of ``scene`` in the examination's shape. Raises: Cancelled."""
+    def drawn(self, scene: Scene, shape: VideoShape | None = None) -> Frames:
+        """The true clip of ``scene`` in ``shape``, or in the examination's. Raises: Cancelled."""
         self.cancel.check("evaluate")
-        return next(draw([scene], self.shape, "cpu"))
+        return next(draw([scene], shape or self.shape, "cpu"))
 
     def floor(self, asked: Sequence[Question]) -> list[Seen]:
         """How true clips of the scenes of ``asked`` fit, each once: no model's clips can fit better by merit. Raises: Cancelled."""

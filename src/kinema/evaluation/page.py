@@ -61,6 +61,13 @@ def page(result: Mapping[str, Any], shown: Sequence[Shown]) -> str:
     for name in ("kept", "camera", "motion", "keyframes"):
         if result.get(name):
             parts += [f"<h2>{name.capitalize()}</h2>", _tree(result[name])]
+    for name, row in result.get("buckets", {}).items():
+        parts += [f"<h2>Size and length: {escape(name)}</h2>", _shares(row["shares"], row["floor"])]
+    if result.get("behind"):
+        parts += [
+            "<h2>More than 5 points behind the best size and length, as shares of their floors</h2>",
+            _rows(result["behind"]),
+        ]
     parts += ["<h2>Clips</h2>", '<div class="clips">', *(_figure(one) for one in shown), "</div>"]
     head = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(model["name"])}: scores</title><style>{_STYLE}</style>'
     return head + "<body>" + "\n".join(parts) + "</body></html>\n"
