@@ -1,5 +1,8 @@
 """How often does a reader who doesn't know the prompts pick the right one of four for a clip?
 
+The wrong ones are prompts of the same scene with one of two things changed, with the other, and with both (of kind, colour, place,
+time and action, each pair in its turn), so that without the clip no one of the four is more likely than another.
+
 `make`: clips of prompts of the test split that use the model's words, seeds 0 to N-1, none left out;
 sheets for the reader, a question file without answers, a key.
 `score`: compares a reader's answers with the key and records the share, with a 95 % Wilson interval.
@@ -11,10 +14,12 @@ sheets for the reader, a question file without answers, a key.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import json
 import random
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,11 +31,11 @@ if TYPE_CHECKING:
     from kinema.world.scene import Scene
 
 NUM_CLIPS = 64
-NUM_CHOICES = 4
 CLIPS_PER_SHEET = 8
 FRAMES_SHOWN = 9
 FRAME_PX = 120
 LABEL_PX = 40
+CHANGES = ("kind", "colour", "place", "time", "action")
 
 
 def known_scenes(num: int, vocabulary: Mapping[str, Mapping[str, object]]) -> list[Scene]:
@@ -42,25 +47,67 @@ def known_scenes(num: int, vocabulary: Mapping[str, Mapping[str, object]]) -> li
     return list(itertools.islice((s for s in scenes if knows(vocabulary, s)), num))
 
 
+def changed(
+    scene: Scene, name: str, vocabulary: Mapping[str, Mapping[str, object]], rng: random.Random
+) -> Scene | None:
+    """``scene`` with another word for its attribute ``name``, one that goes with the rest; None if there is none."""
+    from kinema.core.errors import InvalidInput
+    from kinema.evaluation.questions import knows
+    from kinema.world.nature import can
+    from kinema.world.sampler import ILLEGIBLE, attributes, matches
+
+    words = [word for word in vocabulary[name] if word != attributes(scene)[name]]
+    for word in rng.sample(words, len(words)):
+        subject = scene.subjects[0]
+        with contextlib.suppress(InvalidInput):
+            if name in ("place", "time"):
+                other = replace(scene, **{name: word})
+            else:
+                subject = replace(subject, **{name: word})
+                other = replace(scene, subjects=(subject,))
+            if can(subject.kind, subject.action) and knows(vocabulary, other) and not matches(other, ILLEGIBLE):
+                return other
+    return None
+
+
+def four(
+    scene: Scene, names: tuple[str, str], vocabulary: Mapping[str, Mapping[str, object]], rng: random.Random
+) -> list[Scene]:
+    """``scene``, the same with another word for the first of ``names``, for the second, and for both; [] if they don't go together."""
+    from kinema.world.sampler import attributes
+
+    one = changed(scene, names[0], vocabulary, rng)
+    other = changed(scene, names[1], vocabulary, rng)
+    if one is None or other is None:
+        return []
+    word = attributes(other)[names[1]]
+    both = changed(one, names[1], {**vocabulary, names[1]: {word: None}}, rng)
+    return [] if both is None else [scene, one, other, both]
+
+
 def questions(num_clips: int, vocabulary: Mapping[str, Mapping[str, object]]) -> list[dict]:
-    """The prompts (English on even numbers, Chinese on odd ones) with three prompts of other clips beside each, in random order."""
+    """The prompts (English on even numbers, Chinese on odd ones) among the three in which one or both of two things differ."""
     from kinema.world.captions import caption
 
     rng = random.Random(2026)
-    languages = ["en" if i % 2 == 0 else "zh" for i in range(num_clips)]
-    scenes = known_scenes(num_clips, vocabulary)
+    turns = itertools.cycle(itertools.combinations(CHANGES, 2))
     out = []
-    for i, language in enumerate(languages):
-        prompt = caption(scenes[i], language=language, seed=i)
-        others = rng.sample([j for j in range(num_clips) if j != i], NUM_CHOICES - 1)
-        options = [prompt] + [caption(scenes[j], language=language, seed=i) for j in others]
-        order = rng.sample(range(NUM_CHOICES), NUM_CHOICES)
+    for i, scene in enumerate(known_scenes(num_clips, vocabulary)):
+        names, scenes = ("", ""), []
+        while not scenes:
+            names = next(turns)
+            scenes = four(scene, names, vocabulary, rng)
+        prompts = [caption(s, language=("en", "zh")[i % 2], form="full", seed=i) for s in scenes]
+        changes = ["right", names[0], names[1], "both"]
+        order = rng.sample(range(len(prompts)), len(prompts))
         out.append(
             {
                 "clip": i,
-                "prompt": prompt,
-                "options": [options[k] for k in order],
+                "prompt": prompts[0],
+                "options": [prompts[k] for k in order],
                 "answer": "ABCD"[order.index(0)],
+                "asked": names,
+                "changes": {"ABCD"[place]: changes[k] for place, k in enumerate(order)},
             }
         )
     return out
@@ -96,18 +143,27 @@ def make(out: Path, model: str, num_clips: int) -> None:
         )
     blind = [{"clip": q["clip"], "options": dict(zip("ABCD", q["options"], strict=True))} for q in asked]
     (out / "questions.json").write_text(json.dumps(blind, indent=1, ensure_ascii=False))
-    key = [{"clip": q["clip"], "prompt": q["prompt"], "answer": q["answer"]} for q in asked]
+    key = [{name: q[name] for name in ("clip", "prompt", "answer", "asked", "changes")} for q in asked]
     (out / "key.json").write_text(json.dumps(key, indent=1, ensure_ascii=False))
+
+
+def _mistakes(rows: list[dict], given: Mapping[str, str], name: str) -> dict[str, int]:
+    """How often ``name`` was one of the two things asked about, and how often the answer has it wrong."""
+    asked = [q for q in rows if name in q["asked"]]
+    wrong = [q for q in asked if q["changes"].get(given.get(str(q["clip"]), ""), "both") in (name, "both")]
+    return {"asked": len(asked), "wrong": len(wrong)}
 
 
 def score(out: Path, answers: Path, reader: str) -> None:
     """Records the share of clips whose prompt the reader found; an unanswered clip counts as wrong."""
-    key = {str(q["clip"]): q["answer"] for q in json.loads((out / "key.json").read_text())}
+    rows = json.loads((out / "key.json").read_text())
+    key = {str(q["clip"]): q["answer"] for q in rows}
     given = {str(k): v for k, v in json.loads(answers.read_text()).items()}
     right = [clip for clip, answer in key.items() if given.get(clip) == answer]
     from kinema.evaluation.statistics import wilson
 
     low, high = wilson(len(right), len(key))
+    by_attribute = {name: _mistakes(rows, given, name) for name in CHANGES}
     by_language = {
         name: sum(str(c) in right for c in range(start, len(key), 2)) / len(range(start, len(key), 2))
         for name, start in (("en", 0), ("zh", 1))
@@ -116,13 +172,14 @@ def score(out: Path, answers: Path, reader: str) -> None:
     record(
         "blind_test",
         {
-            "question": "which of four prompts (the right one and three of other clips) belongs to the clip?",
+            "question": "which of four prompts (the right one and three with one or two things changed) belongs to the clip?",
             "reader": reader,
             "clips": len(key),
             "right": len(right),
             "share": len(right) / len(key),
             "interval_95": [low, high],
             "share_by_language": by_language,
+            "by_attribute": by_attribute,
             "wrong": [int(c) for c in key if c not in right],
         },
     )
