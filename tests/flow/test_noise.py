@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from diffusers.utils.torch_utils import randn_tensor
 
 from kinema.core.errors import InvalidInput
-from kinema.flow.noise import generator, noise
+from kinema.flow.noise import batch_noise, generator, noise
 
 SHAPE = (2, 3, 5, 7)
 
@@ -30,6 +31,28 @@ def test_the_global_generator_is_neither_read_nor_moved() -> None:
 def test_short_seeds_are_those_of_torch_and_so_of_published_pipelines() -> None:
     expected = torch.randn(SHAPE, generator=torch.Generator().manual_seed(42))
     assert torch.equal(noise(SHAPE, seeds=[42])[0], expected)
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (3, 5, 7), (16, 2, 4, 4), (1, 1, 1, 1)])
+@pytest.mark.parametrize("batch", [1, 2, 3])
+def test_batches_are_drawn_as_the_reference_draws_them(shape: tuple[int, ...], batch: int) -> None:
+    """From one generator, and from one for each sample."""
+    one = torch.Generator("cpu").manual_seed(42)
+    assert torch.equal(
+        batch_noise(shape, batch=batch, seed=42), randn_tensor((batch, *shape), generator=one, dtype=torch.float32)
+    )
+    seeds = list(range(7, 7 + batch))
+    each = [torch.Generator("cpu").manual_seed(s) for s in seeds]
+    assert torch.equal(noise(shape, seeds=seeds), randn_tensor((batch, *shape), generator=each, dtype=torch.float32))
+
+
+def test_one_generator_for_a_batch_is_another_draw() -> None:
+    assert torch.equal(batch_noise(SHAPE, batch=1, seed=5), noise(SHAPE, seeds=[5]))
+    both = batch_noise(SHAPE, batch=2, seed=5)
+    assert not torch.equal(both[1], both[0])
+    assert torch.equal(batch_noise(SHAPE, batch=2, seed=5, dtype=torch.bfloat16), both.bfloat16())
+    with pytest.raises(InvalidInput, match="batch"):
+        batch_noise(SHAPE, batch=0, seed=5)
 
 
 def test_long_seeds_differ_from_their_lowest_32_bits() -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -7,14 +9,15 @@ from torch import Tensor
 from kinema.core.errors import Cancelled, InvalidInput
 from kinema.flow.noise import noise
 from kinema.flow.paths import VariancePreserving
-from kinema.flow.sample import sample
+from kinema.flow.sample import sample, walk
 from kinema.flow.schedules import linear
-from kinema.flow.steppers import Ddim, Euler, Heun, Stepper
+from kinema.flow.steppers import Ddim, Euler, Heun, State, Stepper, UniPC
 
 SHAPE = (2, 5, 3, 7)
 ARC = VariancePreserving(offset=0.0)
 OTHERS = [Ddim(eta=0.6, seeds=(1, 2, 3)), Heun(path=ARC, prediction="v"), Euler(prediction="x0")]
-EVERY_STEPPER = ["euler", "heun", "ddim", *OTHERS]
+WITHOUT_MEMORY = ["euler", "heun", "ddim", *OTHERS]
+EVERY_STEPPER = [*WITHOUT_MEMORY, "unipc", UniPC(path=ARC, prediction="v")]
 
 
 def network(x: Tensor, sigma: Tensor) -> Tensor:
@@ -23,7 +26,7 @@ def network(x: Tensor, sigma: Tensor) -> Tensor:
     return torch.sin(2 * x) + 0.5 * x.roll(1, -1) - level
 
 
-@pytest.mark.parametrize("stepper", EVERY_STEPPER, ids=str)
+@pytest.mark.parametrize("stepper", WITHOUT_MEMORY, ids=str)
 @pytest.mark.parametrize("start_step", [1, 4, 6])
 def test_going_on_from_a_step_gives_the_same_bits(stepper: str | Stepper, start_step: int) -> None:
     seen: dict[int, Tensor] = {}
@@ -42,7 +45,41 @@ def test_going_on_from_a_step_gives_the_same_bits(stepper: str | Stepper, start_
     assert not torch.equal(other, whole)
 
 
-@pytest.mark.parametrize("stepper", EVERY_STEPPER[:3])
+@pytest.mark.parametrize("stepper", EVERY_STEPPER, ids=str)
+@pytest.mark.parametrize("is_frozen", [False, True])
+def test_going_on_from_a_state_gives_the_same_bits(stepper: str | Stepper, is_frozen: bool) -> None:
+    held: Any = {"frozen": FROZEN, "known": torch.randn(3, *SHAPE)} if is_frozen else {}
+    sigmas, start = linear(6, shift=3), State(step=0, x=noise(SHAPE, seeds=(1, 2, 3)))
+    states = list(walk(network, start, sigmas, stepper=stepper, **held))
+    assert [s.step for s in states] == [0, 1, 2, 3, 4, 5, 6]
+    assert torch.equal(states[-1].x, sample(network, start.x, sigmas, stepper=stepper, **held))
+    for state in states:
+        *_, last = walk(network, state, sigmas, stepper=stepper, **held)
+        assert (last.step, torch.equal(last.x, states[-1].x)) == (6, True)
+
+
+def test_a_memory_is_not_lost_in_silence() -> None:
+    sigmas, start = linear(6), State(step=0, x=noise(SHAPE, seeds=(1, 2, 3)))
+    states = list(walk(network, start, sigmas, stepper="unipc"))
+    with pytest.raises(InvalidInput, match="start_step.*State"):
+        sample(network, states[3].x, sigmas, stepper="unipc", start_step=3)
+    # without its memory a state is a start like any other, and what follows differs
+    *_, forgetful = walk(network, State(step=3, x=states[3].x), sigmas, stepper="unipc")
+    assert not torch.equal(forgetful.x, states[-1].x)
+    torch.testing.assert_close(forgetful.x, states[-1].x, rtol=0, atol=0.5)
+
+
+def test_levels_that_repeat_change_nothing() -> None:
+    start, sigmas = noise(SHAPE, seeds=(1, 2, 3)), linear(5, shift=2)
+    twice = torch.cat([sigmas[:3], sigmas[2:], torch.zeros(1)])
+    for stepper in ("euler", "heun"):
+        end = sample(network, start, twice, stepper=stepper)
+        assert torch.equal(end, sample(network, start, sigmas, stepper=stepper))
+    # UniPC forgets how x0 changed before the repetition
+    assert sample(network, start, twice, stepper="unipc").isfinite().all()
+
+
+@pytest.mark.parametrize("stepper", ["euler", "heun", "ddim", "unipc"])
 def test_a_sample_is_the_same_alone_and_in_a_batch(stepper: str) -> None:
     batch = sample(network, noise(SHAPE, seeds=(1, 2, 3)), linear(5), stepper=stepper)
     for i, seed in enumerate((1, 2, 3)):
@@ -170,6 +207,13 @@ def test_gradients_flow_through_for_those_who_want_them() -> None:
     gain = torch.tensor(1.0, requires_grad=True)
     sample(lambda x, s: gain * x, noise(SHAPE, seeds=[1]), linear(3)).sum().backward()
     assert gain.grad is not None
+    known, grad = torch.randn(1, *SHAPE), torch.tensor(1.0, requires_grad=True)
+    held: Any = {"frozen": FROZEN[:1], "known": known}
+    sample(
+        lambda x, s: grad * network(x, s), noise(SHAPE, seeds=[1]), linear(4), stepper="unipc", **held
+    ).sum().backward()
+    assert grad.grad is not None
+    assert grad.grad.isfinite()
     with torch.inference_mode():
         assert not sample(lambda x, s: gain * x, noise(SHAPE, seeds=[1]), linear(3)).requires_grad
 

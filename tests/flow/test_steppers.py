@@ -14,7 +14,7 @@ from kinema.flow.noise import noise
 from kinema.flow.paths import FlowMatching, Path, VariancePreserving
 from kinema.flow.sample import sample
 from kinema.flow.schedules import ddim_sigmas, ddim_timesteps, linear
-from kinema.flow.steppers import STEPPERS, Ddim, Euler, Heun, Stepper, ddim_std, find_stepper
+from kinema.flow.steppers import STEPPERS, Ddim, Euler, Heun, Stepper, UniPC, ddim_std, find_stepper, unipc
 from tests.flow.gaussian import Gaussian
 
 ORDERS = {"euler": 1, "heun": 2}
@@ -62,15 +62,49 @@ def test_the_best_velocity_carries_each_point_where_it_belongs(path: Path, name:
     assert errors[-1] < (0.03 if name == "euler" else 0.002)
 
 
+@pytest.mark.parametrize(
+    "path", [FlowMatching(), FlowMatching(sigma_min=0.01), ARC], ids=["line", "traced line", "arc"]
+)
+def test_unipc_is_of_third_order_between_levels(path: Path) -> None:
+    """Order 2 and a corrector, as its authors prove; the ends, first order each, are left out."""
+    data, z, errors = Gaussian(path), noise((29,), seeds=[1, 2, 3]), []
+    for steps in (64, 128):
+        sigmas = torch.linspace(0.9, 0.1, steps + 1)
+        end = sample(data.best, data.at(z, 0.9), sigmas, stepper=UniPC(path=path))
+        errors.append((end - data.at(z, 0.1)).square().mean().sqrt().item())
+    assert measured_order(errors) == pytest.approx(3, abs=0.25)
+    assert errors[-1] < 2e-5
+
+
+def test_unipc_leaves_alone_what_does_not_move() -> None:
+    x, x0, before, after = (
+        noise((3, 4, 2, 5), seeds=[1, 2]),
+        *(noise((3, 4, 2, 5), seeds=[s, s + 1]) for s in (3, 5, 7)),
+    )
+    here, there = torch.tensor([[0.7, 0.0, 0.7, 0.3], [0.9] * 4]), torch.tensor([[0.4, 0.0, 0.7, 0.0], [0.5] * 4])
+    past = torch.where(here > 0, 0.95, 0.0)
+    for more in ({}, {"x0_next": after}):
+        end = unipc(FlowMatching(), x, x0, here, there, before=(past, before), **more)
+        assert end.isfinite().all()
+        moves = (there < here)[:, None, :, None, None].expand_as(x)
+        assert torch.equal(end[~moves], x[~moves])
+        row = unipc(FlowMatching(), x[:, :, :1], x0[:, :, :1], here[:, 0], there[:, 0], before=(past[:, 0], before[:, :, :1]),
+                    **{k: v[:, :, :1] for k, v in more.items()})  # fmt: skip
+        assert torch.equal(end[:, :, :1], row)
+        # to sigma 0 nothing is left of x, and the predictor is first order
+        if not more:
+            assert torch.equal(end[0, :, 3], x0[0, :, 3])
+
+
 @pytest.mark.parametrize("kind", ["velocity", "noise", "x0"])
-@pytest.mark.parametrize("name", ["euler", "heun", "ddim"])
+@pytest.mark.parametrize("name", ["euler", "heun", "ddim", "unipc"])
 @pytest.mark.parametrize("path", [FlowMatching(), VariancePreserving(betas="linear")], ids=["line", "arc"])
 def test_moments_reach_the_datas_whatever_is_predicted(path: Path, name: str, kind: str) -> None:
     data = Gaussian(path)
     # from almost pure noise: at alpha 0 a prediction of noise says nothing of x0
     sigmas = torch.cat([0.002 + 0.996 * linear(90)[:-1], torch.zeros(1)])
     x = data.at(noise((4001,), seeds=[5]), float(sigmas[0]))
-    stepper = {"euler": Euler, "heun": Heun, "ddim": Ddim}[name](path=path, prediction=kind)
+    stepper = {"euler": Euler, "heun": Heun, "ddim": Ddim, "unipc": UniPC}[name](path=path, prediction=kind)
     end = sample(lambda x, s: data.best(x, s, kind), x, sigmas, stepper=stepper)
     assert end.mean().item() == pytest.approx(data.mean, abs=0.03)
     assert end.std().item() == pytest.approx(data.std, abs=0.03)

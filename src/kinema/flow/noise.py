@@ -32,6 +32,26 @@ def noise(
     return torch.stack(samples).to(device=device, dtype=dtype)
 
 
+def batch_noise(
+    shape: Sequence[int],
+    *,
+    batch: int,
+    seed: int,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str = "cpu",
+) -> Float[Tensor, " b *shape"]:
+    """Standard normal numbers of ``shape`` for a whole batch from one seed: (b, *shape), drawn as `noise` draws.
+
+    So published pipelines draw a batch from one generator; `noise` is what they draw from one for each sample. Here a sample
+    depends on its place too, and on the batch's size where it has no multiple of 16 numbers (torch's generator fills blocks).
+    Raises: InvalidInput.
+    """
+    if batch < 1:
+        raise InvalidInput("batch", batch, "must be at least 1")
+    drawn = torch.randn((batch, *shape), generator=generator(seed), dtype=torch.float32)
+    return drawn.to(device=device, dtype=dtype)
+
+
 def generator(seed: int, stream: int = 0) -> torch.Generator:
     """A CPU generator for draw ``stream`` of ``seed``; that of stream 0 is torch's own for seeds below 2^32.
 

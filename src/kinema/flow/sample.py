@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import torch
 from einops import rearrange
@@ -10,7 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from kinema.core.errors import InvalidInput
-from kinema.flow.steppers import Predictor, Stepper, find_stepper
+from kinema.flow.steppers import Predictor, State, Stepper, find_stepper
 
 OnStep = Callable[[int, Tensor, Tensor], None]
 
@@ -34,7 +35,8 @@ def sample(
         noise: where to start: pure noise, or the x of step ``start_step`` to go on from.
         sigmas: levels from high to low, one more than steps; a row for every sample where they differ.
         stepper: a name in `kinema.flow.steppers.STEPPERS`, or a stepper with its path, prediction and settings.
-        start_step: how many steps ``noise`` has behind it. Going on from what ``on_step`` got gives the same bits.
+        start_step: how many steps ``noise`` has behind it. Going on from what ``on_step`` got gives the same bits; a stepper
+            with a memory goes on from a whole `State` instead: see `walk`.
         on_step: called after every step with the number of steps done, x, and x0 as estimated in that step. What it raises
             (`Cancelled`) ends the call.
         frozen: frames that are known; they stay what ``known`` has there, clean, at every step.
@@ -44,20 +46,45 @@ def sample(
     Raises: InvalidInput.
     """
     method = find_stepper(stepper)
-    levels = _levels(sigmas, noise, start_step)
+    if start_step and method.has_memory:
+        rule = "this stepper remembers earlier steps: go on from a whole State, with `kinema.flow.sample.walk`"
+        raise InvalidInput("start_step", start_step, rule)
+    state = start = State(step=start_step, x=noise)
+    for state in walk(velocity_fn, start, sigmas, stepper=method, frozen=frozen, known=known):
+        if on_step is not None and state.x0 is not None:
+            on_step(state.step, state.x, state.x0)
+    return state.x
+
+
+def walk(
+    velocity_fn: Predictor,
+    start: State,
+    sigmas: Float[Tensor, " *rows levels"],
+    *,
+    stepper: str | Stepper = "euler",
+    frozen: Bool[Tensor, "b 1 t 1 1"] | None = None,
+    known: Float[Tensor, "b c t h w"] | None = None,
+) -> Iterator[State]:
+    """Every state from ``start`` to the end of ``sigmas``, ``start`` included: `sample`, a step at a time.
+
+    Going on from any of them, its memory included, gives the same bits. A ``start`` further on without memory is a start
+    like any other, as where a known video is to be changed: the first step is then the stepper's first.
+    Raises: as `sample`.
+    """
+    method = find_stepper(stepper)
+    levels = _levels(sigmas, start.x, start.step)
     if (frozen is None) != (known is None):
         raise InvalidInput(
             "known", None if known is None else tuple(known.shape), "go with frozen: give both or neither"
         )
-    x = _hold(noise.float(), frozen, known)
-    num_steps = levels.shape[1] - 1
-    for step in range(start_step, num_steps):
+    state = replace(start, x=_hold(start.x.float(), frozen, known))
+    yield state
+    for step in range(state.step, levels.shape[1] - 1):
         sigma, sigma_next = (_at_frames(levels[:, i], frozen) for i in (step, step + 1))
-        x, x0 = method.advance(velocity_fn, x, sigma, sigma_next, step=step)
-        x = _hold(x, frozen, known)
-        if on_step is not None:
-            on_step(step + 1, x, _hold(x0, frozen, known))
-    return x
+        state = method.advance(velocity_fn, state, sigma, sigma_next)
+        assert state.x0 is not None, "every step estimates x0"
+        state = replace(state, x=_hold(state.x, frozen, known), x0=_hold(state.x0, frozen, known))
+        yield state
 
 
 def _levels(sigmas: Tensor, noise: Tensor, start_step: int) -> Tensor:

@@ -15,7 +15,7 @@ SPACINGS = ("leading", "trailing", "linspace")
 
 def linear(steps: int, *, shift: float = 1.0) -> Float[Tensor, " levels"]:
     """``steps`` + 1 even sigmas from 1 to 0, then shifted (see `shift_sigmas`), in fp32."""
-    _check_steps(steps)
+    check_steps(steps)
     return shift_sigmas(torch.linspace(1, 0, steps + 1, dtype=torch.float64), shift).float()
 
 
@@ -29,7 +29,7 @@ def linear_quadratic(
     half of ``steps``, rounded down, when not given.
     Source: Polyak et al. 2024 (Movie Gen), section 3.4.2.
     """
-    _check_steps(steps)
+    check_steps(steps)
     kept = steps // 2 if linear_steps is None else linear_steps
     if not 0 <= kept < steps:
         raise InvalidInput("linear_steps", kept, f"must be at least 0 and below steps ({steps})")
@@ -56,7 +56,7 @@ def ddim_timesteps(
 
     Source: Lin et al. 2024, table 2; leading never visits the last timestep, trailing does.
     """
-    _check_steps(steps)
+    check_steps(steps)
     if steps > num_timesteps:
         raise InvalidInput("steps", steps, f"must be at most the model's {num_timesteps} timesteps")
     if spacing not in SPACINGS:
@@ -82,6 +82,7 @@ def ddim_sigmas(
     return path.sigma_of(torch.cat([timesteps, last]))
 
 
-def _check_steps(steps: int) -> None:
+def check_steps(steps: int) -> None:
+    """Raises: InvalidInput unless ``steps`` is a whole number of at least 1."""
     if not isinstance(steps, int) or isinstance(steps, bool) or steps < 1:
         raise InvalidInput("steps", steps, "must be a whole number of at least 1")

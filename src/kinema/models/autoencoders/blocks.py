@@ -88,15 +88,18 @@ class FrameCausalAttention(nn.Module):
 
     def forward(self, x: Video, stream: Stream | None = None) -> Video:
         """``x`` plus what its pixels read from their past."""
+        return x + self.read(self.group_norm(x), stream)
+
+    def read(self, x: Video, stream: Stream | None) -> Video:
+        """What the pixels of ``x``, which is normed, read from their past."""
         num_frames, height, width = x.shape[2:]
         pixels = height * width
-        y = rearrange(self.group_norm(x), "b c t h w -> b 1 (t h w) c")
+        y = rearrange(x, "b c t h w -> b 1 (t h w) c")
         q, k, v = self.to_q(y), self.to_k(y), self.to_v(y)
         if stream is not None:
-            if not stream.is_start:
-                past_k, past_v = stream.past[self].unbind()
-                k, v = torch.cat([past_k, k], dim=2), torch.cat([past_v, v], dim=2)
-            stream.past[self] = torch.stack([k, v])
+            both = torch.stack([k, v])
+            stream.past[self] = both if stream.is_start else torch.cat([stream.past[self], both], dim=3)
+            k, v = stream.past[self].unbind()
         num_past = k.shape[2] - q.shape[2]
         # Frame by frame instead of a (t h w)^2 mask: half the work, and memory for one frame's rows only.
         frames: list[Tensor] = []
@@ -106,7 +109,7 @@ class FrameCausalAttention(nn.Module):
                 F.scaled_dot_product_attention(q[:, :, i * pixels : (i + 1) * pixels], k[:, :, :seen], v[:, :, :seen])
             )
         y = self.to_out[0](torch.cat(frames, dim=2))
-        return x + rearrange(y, "b 1 (t h w) c -> b c t h w", t=num_frames, h=height)
+        return rearrange(y, "b 1 (t h w) c -> b c t h w", t=num_frames, h=height)
 
 
 class MidBlock(nn.Module):

@@ -181,6 +181,11 @@ class VideoAutoencoderConfig:
         """Whether chunk by chunk gives what the whole does."""
         return self.norm != "group"
 
+    @property
+    def is_published(self) -> bool:
+        """Whether every layer is of the published kind, at whatever width."""
+        return (self.norm, self.conv, self.resample, self.norm_out) == ("group", "full", "conv", True)
+
 
 def _per_level(layers: int | tuple[int, ...], num_levels: int) -> tuple[int, ...]:
     return layers if isinstance(layers, tuple) else (layers,) * num_levels

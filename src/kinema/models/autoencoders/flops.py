@@ -1,6 +1,7 @@
 """Work of the video autoencoder by arithmetic alone: convolutions, projections and attention, 2 FLOPs a product.
 
-Norms, activations and shortcuts without weights count nothing, as in `torch.utils.flop_counter`.
+Norms, activations and shortcuts without weights count nothing, as in `torch.utils.flop_counter`. Counted are the layers as
+published; without gradients fewer products give the same, see `kinema.models.autoencoders.lean`.
 """
 
 from __future__ import annotations

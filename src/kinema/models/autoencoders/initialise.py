@@ -25,7 +25,7 @@ def init_autoencoder(model: nn.Module, moments: nn.Conv3d, generator: torch.Gene
     gains = {module.conv2: BRANCH_GAIN for module in model.modules() if isinstance(module, ResidualBlock)}
     for module in model.modules():
         if isinstance(module, (nn.Conv2d, nn.Conv3d, nn.Linear)):
-            _fill_normal(module.weight, 1.0, generator)
+            fill_normal(module.weight, 1.0, generator)
             assert module.bias is not None
             module.bias.zero_()
         elif isinstance(module, (nn.GroupNorm, PixelRmsNorm)):
@@ -45,7 +45,8 @@ def init_autoencoder(model: nn.Module, moments: nn.Conv3d, generator: torch.Gene
             weight[:, :, -1, 0].add_(torch.eye(weight.shape[0], device=weight.device, dtype=weight.dtype))
 
 
-def _fill_normal(weight: Tensor, gain: float, generator: torch.Generator) -> None:
+def fill_normal(weight: Tensor, gain: float, generator: torch.Generator) -> None:
+    """Fills ``weight`` (out, in, ...) with a normal of variance gain^2 / fan-in."""
     fan_in = weight[0].numel()
     values = torch.randn(weight.shape, generator=generator) * (gain / math.sqrt(fan_in))
     weight.copy_(values)

@@ -27,6 +27,7 @@ from kinema.models.autoencoders.blocks import (
     make_conv,
     make_norm,
 )
+from kinema.models.autoencoders.chunked import decoder_steps, encoder_steps, run, run_at_once
 from kinema.models.autoencoders.config import VideoAutoencoderConfig
 from kinema.models.autoencoders.initialise import init_autoencoder
 from kinema.models.layers.causal_conv import Stream, Video
@@ -61,12 +62,24 @@ class VideoAutoencoder(nn.Module):
 
         Raises: InvalidInput for a size off the grid, naming the nearest ones that fit.
         """
+        return gaussian(self.moments(video))
+
+    def moments(self, video: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b z2 n y x"]:
+        """Mean and logvar in one, before logvar is cut to its range."""
         self._check_video(video)
-        return self._encode(video, None)
+        if self._in_chunks():
+            return torch.cat(list(run(encoder_steps(self), _first_alone(video))), dim=2)
+        return self._moments(video, None)
 
     def decode(self, latents: Float[Tensor, "b z n y x"]) -> Float[Tensor, "b c t h w"]:
-        """Pixels, about [-1, 1] and not clamped, of latents as `encode` gives them (not normalised)."""
+        """Pixels, about [-1, 1] and not clamped, of latents as `encode` gives them (not normalised).
+
+        Where gradients are off, a published layout runs over chunks of frames (`kinema.models.autoencoders.chunked`):
+        the same but for rounding, sooner and in a fraction of the memory. So does `encode`.
+        """
         self._check_latents(latents)
+        if self._in_chunks():
+            return torch.cat(list(run(decoder_steps(self), [latents])), dim=2)
         return self._decode(latents, None)
 
     def encode_stream(self, chunks: Iterable[Video]) -> Iterator[tuple[Video, Video]]:
@@ -75,18 +88,41 @@ class VideoAutoencoder(nn.Module):
         Together they are what `encode` gives for the whole; memory doesn't grow with the number of chunks.
         Raises: InvalidInput if the norm spans time, or for a chunk of another length.
         """
-        self._check_streams()
+        if not self.config.can_stream:
+            rule = 'spans all frames, so a chunk can\'t be normed alone; encode the whole, or use norm "rms"'
+            raise InvalidInput("norm", self.config.norm, rule)
         return self._encode_chunks(chunks)
 
-    def decode_stream(self, latents: Video | Iterable[Video]) -> Iterator[Video]:
+    def decode_stream(
+        self, latents: Video | Iterable[Video], *, keep_bytes: float = torch.inf, exact: bool = True
+    ) -> Iterator[Video]:
         """Pixels for each latent frame, or for each chunk of latents: one frame for the first, then time_compression.
 
         Together they are what `decode` gives for the whole; memory doesn't grow with the number of chunks (with mid
         attention, keys and values of every latent frame so far are kept).
-        Raises: InvalidInput if the norm spans time.
+
+        A norm that spans time must see the whole clip first, so ``latents`` is then one tensor, chunks are cut as fits the
+        work, and nearly all of it is done before the first comes. What that costs, and what the two arguments choose
+        between, is at the top of `kinema.models.autoencoders.chunked`; without such norms they change nothing.
+
+        Args:
+            keep_bytes: a norm's input that takes no more is kept, any other made again: 0 for constant memory.
+            exact: if not, a norm takes the statistics of the chunks so far: constant memory, frames as latents come.
+
+        Raises: InvalidInput if the norm spans time and the layout isn't the published one, or chunks come one by one.
         """
-        self._check_streams()
-        return self._decode_chunks(latents.split(1, dim=2) if isinstance(latents, Tensor) else latents)
+        if self.config.can_stream:
+            return self._decode_chunks(latents.split(1, dim=2) if isinstance(latents, Tensor) else latents)
+        if not self.config.is_published:
+            rule = 'spans all frames, and only the published layout can be cut at its norms; use norm "rms"'
+            raise InvalidInput("norm", self.config.norm, rule)
+        if not exact:
+            chunks = latents.split(1, dim=2) if isinstance(latents, Tensor) else latents
+            return run_at_once(decoder_steps(self), self._checked(chunks))
+        if not isinstance(latents, Tensor):
+            raise InvalidInput("latents", "chunks", "norms span all frames: pass the whole clip, or exact=False")
+        self._check_latents(latents)
+        return run(decoder_steps(self), [latents], keep_bytes=keep_bytes)
 
     def normalise(self, latents: Float[Tensor, "b z n y x"]) -> Float[Tensor, "b z n y x"]:
         """Latents of about zero mean and unit variance, as a transformer is trained on."""
@@ -102,19 +138,21 @@ class VideoAutoencoder(nn.Module):
         """Draws all weights from a CPU ``generator``: the same on every device."""
         init_autoencoder(self, self.quant_conv, generator)
 
-    def _encode(self, video: Video, stream: Stream | None) -> tuple[Video, Video]:
-        moments = self.quant_conv(self.encoder(video, stream))
-        mean, logvar = moments.chunk(2, dim=1)
-        return mean, logvar.clamp(MIN_LOGVAR, MAX_LOGVAR)
+    def _moments(self, video: Video, stream: Stream | None) -> Video:
+        return self.quant_conv(self.encoder(video, stream))
 
     def _decode(self, latents: Video, stream: Stream | None) -> Video:
         return self.decoder(self.post_quant_conv(latents), stream)
+
+    def _in_chunks(self) -> bool:
+        """Whether to take the way without gradients; a compiler wants the plain one."""
+        return self.config.is_published and not torch.is_grad_enabled() and not torch.compiler.is_compiling()
 
     def _encode_chunks(self, chunks: Iterable[Video]) -> Iterator[tuple[Video, Video]]:
         stream = Stream()
         for chunk in chunks:
             self._check_video(chunk, is_start=stream.is_start)
-            yield self._encode(chunk, stream)
+            yield gaussian(self._moments(chunk, stream))
             stream.end_chunk()
 
     def _decode_chunks(self, chunks: Iterable[Video]) -> Iterator[Video]:
@@ -144,10 +182,10 @@ class VideoAutoencoder(nn.Module):
         if latents.shape[1] != self.config.latent_channels:
             raise InvalidInput("latents", tuple(latents.shape), f"must have {self.config.latent_channels} channels")
 
-    def _check_streams(self) -> None:
-        if not self.config.can_stream:
-            rule = 'spans all frames, so a chunk can\'t be normed alone; encode and decode the whole, or use norm "rms"'
-            raise InvalidInput("norm", self.config.norm, rule)
+    def _checked(self, chunks: Iterable[Video]) -> Iterator[Video]:
+        for chunk in chunks:
+            self._check_latents(chunk)
+            yield chunk
 
 
 class Encoder(nn.Module):
@@ -260,6 +298,16 @@ class UpBlock(nn.Module):
         for layer in (*self.resnets, *self.upsamplers):
             x = layer(x, stream)
         return x
+
+
+def _first_alone(video: Video) -> list[Video]:
+    return [part for part in (video[:, :, :1], video[:, :, 1:]) if part.shape[2]]
+
+
+def gaussian(moments: Float[Tensor, "b z2 n y x"]) -> tuple[Float[Tensor, "b z n y x"], Float[Tensor, "b z n y x"]]:
+    """(mean, logvar) of `VideoAutoencoder.moments`."""
+    mean, logvar = moments.chunk(2, dim=1)
+    return mean, logvar.clamp(MIN_LOGVAR, MAX_LOGVAR)
 
 
 def sample_latents(

@@ -48,20 +48,21 @@ def at_start(stream: Stream | None) -> bool:
     return stream is None or stream.is_start
 
 
-def look_back(layer: nn.Module, x: Video, num_past: int, *, stride: int = 1, stream: Stream | None = None) -> Video:
-    """``x`` with the frames before it in front: of earlier chunks, or copies of the clip's first frame.
+def look_back(
+    layer: nn.Module, x: Video, num_past: int, *, stride: int = 1, zeros: bool = False, stream: Stream | None = None
+) -> Video:
+    """``x`` with the frames before it in front: of earlier chunks, or copies of the layer's first frame (or ``zeros``).
 
     ``num_past`` is kernel taps - 1. A strided kernel ends on the newest frame, so after the start it needs
     ``stride - 1`` frames fewer.
     """
     if num_past == 0:
         return x
-    if at_start(stream):
-        past = x[:, :, :1].expand(-1, -1, num_past, -1, -1)
+    past = None if stream is None else stream.past.get(layer)
+    if past is None and zeros:
+        x = F.pad(x, (0, 0, 0, 0, num_past, 0))
     else:
-        assert stream is not None
-        past = stream.past[layer]
-    x = torch.cat([past, x], dim=2)
+        x = torch.cat([x[:, :, :1].expand(-1, -1, num_past, -1, -1) if past is None else past, x], dim=2)
     if stream is not None:
         # clone: a view would keep the whole chunk alive.
         stream.past[layer] = x[:, :, x.shape[2] - (num_past + 1 - stride) :].clone()

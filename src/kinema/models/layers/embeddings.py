@@ -29,14 +29,16 @@ def no_autocast(x: Tensor) -> AbstractContextManager[object]:
 
 
 class MlpEmbedding(nn.Module):
-    """Two linear layers with SiLU between them, run in the dtype of their weights."""
+    """Two linear layers with an activation between them, "silu" or "gelu" (its tanh approximation), in their weights' dtype."""
 
-    def __init__(self, in_dim: int, width: int) -> None:
+    def __init__(self, in_dim: int, width: int, activation: str = "silu") -> None:
         super().__init__()
+        self.activation = activation
         self.linear_1 = nn.Linear(in_dim, width)
         self.linear_2 = nn.Linear(width, width)
 
     def forward(self, x: Float[Tensor, "*b i"]) -> Float[Tensor, "*b d"]:
         """The embedding of ``x``."""
         with no_autocast(x):
-            return self.linear_2(F.silu(self.linear_1(x.to(self.linear_1.weight.dtype))))
+            x = self.linear_1(x.to(self.linear_1.weight.dtype))
+            return self.linear_2(F.silu(x) if self.activation == "silu" else F.gelu(x, approximate="tanh"))

@@ -25,3 +25,11 @@ class RmsNorm(nn.Module):
     def forward(self, x: Float[Tensor, "*b d"]) -> Float[Tensor, "*b d"]:
         """``x`` normed, in fp32."""
         return F.rms_norm(x.float(), x.shape[-1:], self.weight.float(), EPS)
+
+
+class Fp32LayerNorm(nn.LayerNorm):
+    """A layer norm with weight and bias, computed and returned in fp32 whatever their dtype."""
+
+    def forward(self, x: Float[Tensor, "*b d"]) -> Float[Tensor, "*b d"]:
+        """``x`` normed, scaled and shifted, in fp32."""
+        return F.layer_norm(x.float(), self.normalized_shape, self.weight.float(), self.bias.float(), self.eps)

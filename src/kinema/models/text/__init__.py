@@ -1,1 +1,1 @@
-"""Text encoders trained with the transformer that reads them."""
+"""Text encoders: one trained with the transformer that reads it, and those of published models."""

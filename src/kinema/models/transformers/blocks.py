@@ -81,18 +81,22 @@ class _InProjection(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """Two linear layers with an activation: "gelu" (its tanh approximation) or "silu"."""
+    """Two linear layers with an activation: "gelu" (its tanh approximation), "gelu_exact" or "silu"."""
 
-    def __init__(self, width: int, inner_width: int, activation: str) -> None:
+    def __init__(self, width: int, inner_width: int, activation: str, *, out_width: int | None = None) -> None:
         super().__init__()
         self.activation = activation
         # Published weights have a dropout between the two.
-        self.net = nn.ModuleList([_InProjection(width, inner_width), nn.Identity(), nn.Linear(inner_width, width)])
+        self.net = nn.ModuleList(
+            [_InProjection(width, inner_width), nn.Identity(), nn.Linear(inner_width, out_width or width)]
+        )
 
-    def forward(self, x: Tokens) -> Tokens:
+    def forward(self, x: Tokens) -> Float[Tensor, "b n o"]:
         """The layer's update."""
         x = self.net[0](x)
-        return self.net[2](F.silu(x) if self.activation == "silu" else F.gelu(x, approximate="tanh"))
+        if self.activation == "silu":
+            return self.net[2](F.silu(x))
+        return self.net[2](F.gelu(x, approximate="none" if self.activation == "gelu_exact" else "tanh"))
 
 
 class DualBlock(nn.Module):

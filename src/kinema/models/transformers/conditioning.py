@@ -133,7 +133,8 @@ class TokenRefiner(nn.Module):
             weights = mask.float()[..., None]
             mean = (text.float() * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
             # Without a single key attention would be NaN; an empty text sees its first padding.
-            keys = torch.cat([torch.ones_like(mask[:, :1]), mask[:, 1:]], dim=1)[:, None, None]
+            first = mask[:, :1] | ~mask.any(dim=1, keepdim=True)
+            keys = torch.cat([first, mask[:, 1:]], dim=1)[:, None, None]
         signal = F.silu(self.time_text_embed(sigma, mean))[:, None]
         for block in self.token_refiner.refiner_blocks:
             tokens = block(tokens, signal, keys)

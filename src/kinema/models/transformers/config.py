@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kinema.core.errors import InvalidInput, choices
 
@@ -108,6 +108,12 @@ HUNYUAN_VIDEO = VideoTransformerConfig(
     pooled_projection_dim=768,
     rope_axes_dim=(16, 56, 56),
 )
+
+# Image-to-video: first published with the picture on the channel axis, then with it in place of the first latent frame.
+HUNYUAN_VIDEO_I2V_33CH = replace(
+    HUNYUAN_VIDEO, in_channels=33, guidance_embeds=False, image_condition_type="latent_concat"
+)
+HUNYUAN_VIDEO_I2V = replace(HUNYUAN_VIDEO, image_condition_type="token_replace")
 
 MINI = VideoTransformerConfig(
     num_attention_heads=4,

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from kinema.core.errors import InvalidInput
 from kinema.models.layers.norms import layer_norm
+from kinema.models.layers.patches import PatchConv3d
 from kinema.models.layers.rope import rope_table
 from kinema.models.transformers.blocks import DualBlock, SingleBlock
 from kinema.models.transformers.conditioning import ConditionEmbedding, TokenRefiner
@@ -24,20 +25,15 @@ from kinema.models.transformers.modulation import Modulation, modulate
 
 
 class PatchEmbedding(nn.Module):
-    """Patches of latents to tokens. Its weight has a convolution's shape; as a matrix product it is faster on CPUs."""
+    """Patches of latents to tokens."""
 
     def __init__(self, channels: int, width: int, patch: tuple[int, int, int]) -> None:
         super().__init__()
-        self.patch = patch
-        self.proj = nn.Conv3d(channels, width, kernel_size=patch, stride=patch)
+        self.proj = PatchConv3d(channels, width, patch)
 
     def forward(self, latents: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b n d"]:
         """A token for every patch."""
-        pt, ph, pw = self.patch
-        patches = rearrange(
-            latents, "b c (t pt) (h ph) (w pw) -> b (t h w) (c pt ph pw)", pt=pt, ph=ph, pw=pw
-        )  # fmt: skip
-        return F.linear(patches.to(self.proj.weight.dtype), self.proj.weight.flatten(1), self.proj.bias)
+        return self.proj(latents)
 
 
 class SharedModulation(nn.Module):
