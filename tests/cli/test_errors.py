@@ -119,7 +119,7 @@ def test_standard_input(kinema: Kinema, monkeypatch: pytest.MonkeyPatch, data: b
 
 def test_models_that_are_not_there(kinema: Kinema, tmp_path: Path) -> None:
     check_one_line(kinema("generate", "a", "--model", "no-such-model"), "error: model: 'no-such-model': ")
-    check_one_line(kinema("models", "no-such-model"), "error: model: 'no-such-model': ")
+    check_one_line(kinema("models", "inspect", "no-such-model"), "error: model: 'no-such-model': ")
     check_one_line(kinema("generate", "a", "--model", str(tmp_path)), "model_index.json")
 
 

@@ -34,7 +34,7 @@ def test_a_sentence_becomes_a_clip_that_can_be_made_again(tmp_path: Path, prompt
 
 
 def test_the_card_fits_the_command_line(tmp_path: Path) -> None:
-    listed = kinema(tmp_path, "models", "--json")
+    listed = kinema(tmp_path, "models", "list", "--json")
     (model,) = [e for e in map(json.loads, listed.stdout.splitlines()) if e["name"] == "kinema-mini"]
     assert {"en", "zh"} <= set(model["languages"])
     flags = ["--camera", model["cameras"][-1], "--size", model["sizes"][-1], "--dry-run"]

@@ -83,19 +83,6 @@ def test_reproduce_refuses_other_weights(kinema: Kinema, toy_model: str, fake_en
     assert len(fake_engine.requests) == 1
 
 
-def test_models_shows_a_card(kinema: Kinema, toy_model: str) -> None:
-    (event,) = kinema("models", toy_model, "--json").events
-    assert (event["event"], event["parameters"], event["sizes"]) == ("model", 18, ["32x32", "48x32"])
-    assert event["card"]["vocabulary"]["kind"] == {"puppy": ["puppy", "小狗"]}
-    assert json.loads(kinema("models", toy_model).out)["name"] == "toy"
-
-
-def test_models_lists_what_is_shipped(kinema: Kinema) -> None:
-    events = kinema("models", "--json").events
-    assert all(e["event"] in ("model", "note") for e in events)
-    assert len(kinema("models").out.splitlines()) == sum(e["event"] == "model" for e in events)
-
-
 def test_doctor_runs_every_check(kinema: Kinema, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(folder: Path) -> doctor.Finding:
         raise RuntimeError("no such library")

@@ -34,7 +34,7 @@ def cards(draw: st.DrawFn) -> ModelCard:
         st.none() | st.booleans() | st.integers() | names, lambda v: st.lists(v, max_size=3), max_leaves=5
     )
     records = st.dictionaries(names, json_values, max_size=3)
-    space = draw(st.integers(1, 32))
+    space, conditions = draw(st.integers(1, 32)), draw(lists)
     return ModelCard(
         name=draw(names),
         version=draw(names),
@@ -53,7 +53,8 @@ def cards(draw: st.DrawFn) -> ModelCard:
         max_frames=draw(counts),
         default_steps=draw(counts),
         default_guidance=draw(rates),
-        conditions=draw(lists),
+        conditions=conditions,
+        needs=conditions[: draw(st.integers(0, 2))],
         cameras=draw(lists),
         languages=draw(lists),
         cost=CostFormula(**{f.name: draw(rates) for f in fields(CostFormula)}),
@@ -61,6 +62,9 @@ def cards(draw: st.DrawFn) -> ModelCard:
             st.dictionaries(names, st.dictionaries(names, st.lists(names, max_size=3), max_size=3), max_size=3)
         ),
         has_sound=draw(st.booleans()),
+        any_size=draw(st.booleans()),
+        joint_text=draw(st.booleans()),
+        embedded_guidance=draw(st.booleans()),
         training=draw(records),
         scores=draw(records),
     )
@@ -69,6 +73,35 @@ def cards(draw: st.DrawFn) -> ModelCard:
 @given(card=cards())
 def test_a_card_survives_json(card: ModelCard) -> None:
     assert ModelCard.from_json(card.to_json()) == card
+
+
+def test_cards_of_before_are_read() -> None:
+    data = json.loads(CARD.to_json())
+    for name in ("any_size", "needs", "joint_text", "embedded_guidance"):
+        del data[name]
+    assert ModelCard.from_json(json.dumps(data)) == CARD
+    for name in ("conditions", "cameras", "patch"):
+        with pytest.raises(InvalidInput, match="is not a model card"):
+            ModelCard.from_json(json.dumps({k: v for k, v in data.items() if k != name}))
+
+
+def test_any_size_means_any_on_the_grid() -> None:
+    free = replace(CARD, any_size=True)
+    assert free.shape(request(size="40x24")).width_px == 40
+    assert free.shape(request(aspect_ratio="16:9")).width_px == 128, "a size that it was trained for"
+    with pytest.raises(UnsupportedRequest, match="width_px: 42: must be a multiple of 8"):
+        free.shape(request(size="42x24"))
+    with pytest.raises(UnsupportedRequest, match="size: '40x24'"):
+        CARD.shape(request(size="40x24"))
+
+
+def test_what_a_model_needs_must_be_there() -> None:
+    card = replace(CARD, needs=("keyframes",))
+    with pytest.raises(UnsupportedRequest, match="^keyframes: 'none': toy can't do without"):
+        card.check(request())
+    assert card.check(request(keyframes=(Keyframe(CAT),)))
+    with pytest.raises(InvalidInput, match="^needs: .*must be among its conditions: keyframes, camera, motion"):
+        replace(CARD, needs=("audio",))
 
 
 def test_a_card_reads_as_text_and_from_a_file(tmp_path: Path) -> None:

@@ -72,6 +72,12 @@ def cost(video: VideoShape = VIDEO, plan: RunPlan | None = None, **changes: Any)
     return estimate(CARD, video, **options)
 
 
+def test_text_that_is_no_part_of_the_sequence_costs_no_tokens() -> None:
+    apart = estimate(replace(CARD, joint_text=False), VIDEO, steps=1, is_guided=False, plan=RunPlan())
+    tokens = 5 * 9 * 16
+    assert apart.flops["denoise"] == 13 * tokens + 0.5 * tokens**2 + 3
+
+
 def test_the_cost_by_hand() -> None:
     tokens = 5 * 9 * 16 + 7
     flops = cost(num_keyframes=3).flops

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from kinema.core.errors import WeightsError
 from kinema.weights.folder import open_model
-from kinema.weights.load import block_of, load_module, read_blocks
+from kinema.weights.load import block_of, blocks_of, load_module, pieces_of, read_blocks
 
 Change = Callable[[dict[str, Tensor]], None]
 
@@ -60,7 +60,7 @@ def test_blocks_come_one_by_one_and_are_whole_when_they_come(folder: Path, net: 
 
 
 def test_blocks_hold_every_tensor_once(folder: Path, net: nn.Module) -> None:
-    names = [n for _, tensors in read_blocks(_files(folder)) for n in tensors]
+    names = [n for _, tensors, _ in read_blocks(pieces_of(_files(folder))) for n in tensors]
     assert sorted(names) == sorted(net.state_dict())
 
 
@@ -75,6 +75,23 @@ def test_blocks_hold_every_tensor_once(folder: Path, net: nn.Module) -> None:
 )
 def test_block_names(name: str, block: str) -> None:
     assert block_of(name) == block
+
+
+def test_no_block_lies_within_another() -> None:
+    names = [
+        "enc.conv.weight",
+        "enc.blocks.0.weight",
+        "blocks.1.weight",
+        "enc.blocks.1.a.0.bias",
+        "blocks.1.b.2.bias",
+        "w",
+    ]
+    assert blocks_of(names) == {
+        "enc": ["enc.conv.weight", "enc.blocks.0.weight", "enc.blocks.1.a.0.bias"],
+        "blocks.1": ["blocks.1.weight", "blocks.1.b.2.bias"],
+        "": ["w"],
+    }
+    assert list(blocks_of(["enc.blocks.0.weight", "enc.blocks.1.weight"])) == ["enc.blocks.0", "enc.blocks.1"]
 
 
 def _drop(tensors: dict[str, Tensor]) -> None:

@@ -14,7 +14,8 @@ from kinema.core.card import ModelCard
 from kinema.core.errors import InvalidInput, WeightsError
 from kinema.models.text.byte_encoder import MINI_TEXT, ByteTextEncoder, ByteTextEncoderConfig, tokenize
 from kinema.models.transformers.config import MINI, VideoTransformerConfig
-from kinema.weights.build import as_component, load_component, load_sampler, read_config
+from kinema.weights.build import as_component, load_component, load_sampler
+from kinema.weights.configs import read_config
 from kinema.weights.preview import fit_latent_rgb, latent_rgb
 from kinema.weights.sampler import SamplerConfig
 from kinema.weights.save import save_model

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from kinema.core.card import ModelCard
@@ -14,6 +15,11 @@ from kinema.core.errors import StorageError, WeightsError
 from kinema.weights.folder import open_model
 from kinema.weights.load import load_module
 from kinema.weights.save import Component, save_model, shard_tensors
+
+
+def _filled(net: nn.Module, state: dict[str, torch.Tensor]) -> nn.Module:
+    net.load_state_dict(state)
+    return net
 
 
 def _net(net: nn.Module) -> dict[str, Component]:
@@ -42,6 +48,39 @@ def test_the_card_tells_what_was_written(tmp_path: Path, net: nn.Module, card: M
     assert model.card.weights_bytes == sum(f.stat().st_size for f in model.tensor_files("net"))
     loaded = load_module(type(net), model.tensor_files("net"), dtype=torch.float32)
     assert torch.equal(loaded.state_dict()["scale"], net.state_dict()["scale"].bfloat16().float())
+
+
+def test_int8_rows_come_back_within_half_a_step(tmp_path: Path, card: ModelCard) -> None:
+    def build() -> nn.Module:
+        return nn.ModuleDict({"a": nn.Linear(6, 5), "b": nn.Conv3d(3, 4, (1, 2, 2)), "n": nn.LayerNorm(6)})
+
+    net = build()
+    with torch.no_grad():
+        net["a"].weight[2] = 0  # pyright: ignore[reportIndexIssue, reportCallIssue, reportArgumentType]
+    model = save_model(tmp_path / "m", _net(net), card=card, dtype=torch.float32, int8=("net",), shard_bytes=60)
+    sizes = {info.name: info.dtype for info in model.tensors("net").values()}
+    assert {n for n, d in sizes.items() if d == "I8"} == {"a.weight", "b.weight"}
+    assert model.card.parameters == {"net": sum(p.numel() for p in net.parameters())}
+    loaded = load_module(build, model.tensor_files("net"), dtype=torch.float32).state_dict()
+    for name, tensor in net.state_dict().items():
+        step = tensor.flatten(1).abs().amax(1) / 127 if name in ("a.weight", "b.weight") else torch.zeros(len(tensor))
+        error = (loaded[name] - tensor).abs().flatten(1 if tensor.ndim > 1 else 0)
+        assert loaded[name].dtype == torch.float32
+        assert bool((error <= (0.5001 * step)[:, None] if tensor.ndim > 1 else error == 0).all()), name
+    # what is rounded already stays as it is
+    again = save_model(
+        tmp_path / "n", _net(_filled(build(), loaded)), card=card, dtype=torch.float32, int8=("net",), shard_bytes=60
+    )
+    twice = load_module(build, again.tensor_files("net"), dtype=torch.float32).state_dict()
+    assert all(torch.allclose(twice[n], t, rtol=1e-6, atol=0) for n, t in loaded.items())
+
+
+def test_int8_without_its_scale_is_refused(tmp_path: Path, card: ModelCard) -> None:
+    model = save_model(tmp_path / "m", _net(nn.Sequential(nn.Linear(6, 5))), card=card, int8=("net",))
+    file = model.tensor_files("net")[0]
+    save_file({n: t for n, t in load_file(file).items() if n != "0.scale_weight"}, file)
+    with pytest.raises(WeightsError, match="without a scale: 0.weight"):
+        load_module(lambda: nn.Sequential(nn.Linear(6, 5)), [file], dtype=torch.float32)
 
 
 def test_same_weights_give_the_same_bytes(tmp_path: Path, net: nn.Module, card: ModelCard) -> None:

@@ -1,13 +1,23 @@
-"""The models that can be used here."""
+"""The models that can be used here: listed, looked into, downloaded."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from kinema.core.card import ModelCard
-from kinema.weights.folder import open_model, shipped_models
+from kinema.core.errors import InvalidInput
+from kinema.core.progress import Observer, ignore_progress
+from kinema.weights import hub
+from kinema.weights.families import FAMILIES
+from kinema.weights.folder import ModelFolder, open_model, shipped_models
+from kinema.weights.single import Checkpoint, open_checkpoint
+
+# what weights may be loaded as, and its bytes a parameter
+_LOADED_AS = {"bfloat16": 2, "float32": 4}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +54,53 @@ class ModelEntry:
             "max_frames": card.max_frames,
             "languages": list(card.languages),
             "conditions": list(card.conditions),
+            "needs": list(card.needs),
             "cameras": list(card.cameras),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComponentEntry:
+    """A component of a model: its class, its parameters, what they are stored as and how many bytes they take."""
+
+    name: str
+    class_name: str
+    parameters: int
+    dtypes: tuple[str, ...]
+    bytes: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-ready dict, with the bytes in memory by what the weights may be loaded as."""
+        memory = {dtype: self.parameters * size for dtype, size in _LOADED_AS.items()}
+        return {
+            "class": self.class_name,
+            "parameters": self.parameters,
+            "stored_as": list(self.dtypes),
+            "bytes": self.bytes,
+            "memory_bytes": memory,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inspection:
+    """Everything about a model that can be known without loading it."""
+
+    entry: ModelEntry
+    components: tuple[ComponentEntry, ...]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def memory_bytes(self) -> dict[str, int]:
+        """Bytes of all weights in memory, by what they are loaded as."""
+        return {dtype: self.entry.num_parameters * size for dtype, size in _LOADED_AS.items()}
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-ready dict."""
+        return {
+            **self.entry.to_dict(),
+            "components": {c.name: c.to_dict() for c in self.components},
+            "memory_bytes": self.memory_bytes,
+            "settings": dict(self.settings),
         }
 
 
@@ -53,7 +109,64 @@ def list_models() -> list[ModelEntry]:
     return [find_model(name) for name in shipped_models()]
 
 
+def list_downloaded() -> tuple[list[ModelEntry], list[str]]:
+    """(the models in the hub's cache, a line for each of those that can't be used)."""
+    entries: list[ModelEntry] = []
+    problems: list[str] = []
+    for name in hub.downloaded_models():
+        try:
+            entries.append(find_model(name))
+        except InvalidInput as e:
+            problems.append(str(e))
+    return entries, problems
+
+
 def find_model(name: str) -> ModelEntry:
-    """The model of a shipped name or in a local folder. Raises: InvalidInput, WeightsError."""
+    """The model of a shipped name, in a local folder, or of a hub id that was downloaded. Raises: InvalidInput, WeightsError."""
+    return _entry(name, open_model(name))
+
+
+def inspect_model(name: str) -> Inspection:
+    """What can be known of a model without loading it. Raises: InvalidInput, WeightsError."""
     folder = open_model(name)
+    components = []
+    for component, (_, class_name) in folder.components.items():
+        tensors = folder.tensors(component).values()
+        components.append(
+            ComponentEntry(
+                name=component,
+                class_name=class_name,
+                parameters=sum(t.numel for t in tensors),
+                dtypes=tuple(sorted({t.dtype for t in tensors})),
+                bytes=sum(t.nbytes for t in tensors),
+            )
+        )
+    return Inspection(entry=_entry(name, folder), components=tuple(components), settings=folder.settings)
+
+
+def inspect_file(file: str) -> Checkpoint:
+    """What a single file of weights holds. Raises: WeightsError."""
+    return open_checkpoint(Path(file))
+
+
+def look_up(name: str, revision: str | None = None) -> hub.Offer:
+    """What the hub has under ``name``; see `kinema.weights.hub.look_up`. Raises: InvalidInput, WeightsError."""
+    if revision is not None and "@" in name:
+        raise InvalidInput("revision", revision, f"is given twice: the id is {name}")
+    return hub.look_up(f"{name}@{revision}" if revision else name, knows=lambda pipeline: pipeline in FAMILIES)
+
+
+def get_model(offer: hub.Offer, *, observer: Observer = ignore_progress, shows_bars: bool = False) -> ModelEntry:
+    """The downloaded model of ``offer``. Raises: InvalidInput, StorageError; what was downloaded stays for the next try."""
+    path = hub.download(offer, observer=observer, shows_bars=shows_bars)
+    name = offer.model if offer.revision == "main" else f"{offer.model}@{offer.revision}"
+    return ModelEntry(name=name, path=path, card=open_model(name).card)
+
+
+def free_bytes(path: Path) -> int:
+    """Bytes that are free on the disk of ``path``."""
+    return shutil.disk_usage(path).free
+
+
+def _entry(name: str, folder: ModelFolder) -> ModelEntry:
     return ModelEntry(name=name, path=folder.path, card=folder.card)

@@ -17,10 +17,13 @@ VERBS: dict[str, Callable[..., object]] = {
     "generate": generate.generate,
     "inspect": files.inspect,
     "reproduce": files.reproduce,
-    "models": models.models,
     "doctor": doctor.doctor,
 }
 GROUPS: dict[str, tuple[str, dict[str, Callable[..., object]]]] = {
+    "models": (
+        "The models that are here, and how more are downloaded.",
+        {"list": models.list_, "inspect": models.inspect, "get": models.get},
+    ),
     "train": (
         "Train models: `kinema train mini` makes the shipped one anew.",
         {"mini": train.mini, "judges": train.judges},

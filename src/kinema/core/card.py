@@ -40,7 +40,10 @@ class CostFormula:
 class ModelCard:
     """What a model can do (sizes, frame step, fps, conditions, languages, vocabulary, sound) and what it costs.
 
-    ``sizes`` are (width_px, height_px); the first is the default. ``conditions`` are the optional inputs that the model was trained on.
+    ``sizes`` are (width_px, height_px); the first is the default. With ``any_size`` they are what the model was trained for,
+    and any other size on its grid is taken, too. ``conditions`` are the inputs that the model was trained on besides the
+    prompt; ``needs`` are those of them that it can't do without. ``joint_text``: text tokens stand in one sequence with the
+    video's, and don't only answer it. ``embedded_guidance``: guidance is an input of the network and costs no second evaluation.
     """
 
     name: str
@@ -64,6 +67,10 @@ class ModelCard:
     cost: CostFormula
     vocabulary: Mapping[str, Any] = field(default_factory=dict)
     has_sound: bool = False
+    any_size: bool = False
+    needs: tuple[str, ...] = ()
+    joint_text: bool = True
+    embedded_guidance: bool = False
     training: Mapping[str, Any] = field(default_factory=dict)
     scores: Mapping[str, Any] = field(default_factory=dict)
 
@@ -84,6 +91,10 @@ class ModelCard:
             check_number("fps", fps, above=0)
         for name in ("default_seconds", "default_guidance"):
             check_number(name, getattr(self, name), least=0)
+        if unknown := [n for n in self.needs if n not in self.conditions]:
+            raise InvalidInput(
+                "needs", unknown, f"must be among its conditions: {', '.join(self.conditions) or 'none'}"
+            )
         if not _is_vocabulary(self.vocabulary):
             raise InvalidInput(
                 "vocabulary", self.vocabulary, "must map attributes to values, and these to lists of words"
@@ -117,6 +128,9 @@ class ModelCard:
             if is_wanted and name not in self.conditions:
                 rule = f"{self.name} was not trained on it; it takes {', '.join(self.conditions) or 'text alone'}"
                 raise UnsupportedRequest(name, getattr(request, name), rule)
+        for name in self.needs:
+            if not wanted[name]:
+                raise UnsupportedRequest(name, "none", f"{self.name} can't do without; give a picture to begin with")
         if request.camera is not None and request.camera not in self.cameras:
             raise UnsupportedRequest("camera", request.camera, f"must be {choices(self.cameras)}")
         video = self.shape(request)
@@ -136,7 +150,7 @@ class ModelCard:
     def _size(self, request: GenerationRequest) -> tuple[int, int]:
         if request.size is not None:
             size = parse_size(request.size)
-            if size not in self.sizes:
+            if size not in self.sizes and not self.any_size:
                 known = ", ".join(f"{w}x{h}" for w, h in self.sizes)
                 near = nearest_size(self.sizes, size[0] / size[1])
                 rule = f"{self.name} makes {known}; nearest: {near[0]}x{near[1]}"
@@ -178,6 +192,7 @@ class ModelCard:
             data["sizes"] = tuple((w, h) for w, h in data["sizes"])
             for name in ("patch", "fps", "conditions", "cameras", "languages"):
                 data[name] = tuple(data[name])
+            data["needs"] = tuple(data.get("needs", ()))
             return cls(**data)
         except InvalidInput as e:
             raise InvalidInput(f"{field_name}: {e.field}", e.value, e.rule) from e

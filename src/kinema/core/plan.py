@@ -99,7 +99,7 @@ def estimate(
     num_keyframes: int = 0,
 ) -> Estimate:
     """The cost of one clip of shape ``video``: FLOPs from the card's formulas, peak bytes as weights plus the largest activations."""
-    tokens = card.compression.latent(video).num_tokens(card.patch) + card.text_tokens
+    tokens = card.compression.latent(video).num_tokens(card.patch) + (card.text_tokens if card.joint_text else 0)
     cost, passes = card.cost, steps * (2 if is_guided else 1)
     frame_pixels = video.height_px * video.width_px
     evaluation = cost.denoise_per_token * tokens + cost.denoise_per_token_pair * tokens**2 + cost.denoise_constant

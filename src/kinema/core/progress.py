@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from kinema.core.errors import Cancelled
 
-Phase = Literal["load", "encode", "denoise", "decode", "write", "render", "train", "evaluate"]
+Phase = Literal["download", "load", "encode", "denoise", "decode", "write", "render", "train", "evaluate"]
 
 
 @dataclass(frozen=True, kw_only=True)

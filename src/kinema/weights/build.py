@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, fields
+from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import torch
 from torch import nn
 
 from kinema.core.errors import InvalidInput, WeightsError, choices
+from kinema.flow.published import PublishedSampler, read_scheduler
 from kinema.models.autoencoders.config import VideoAutoencoderConfig
 from kinema.models.autoencoders.video import VideoAutoencoder
+from kinema.models.autoencoders.wan import WanAutoencoder
+from kinema.models.autoencoders.wan_config import WanAutoencoderConfig
 from kinema.models.text.byte_encoder import ByteTextEncoder, ByteTextEncoderConfig
 from kinema.models.transformers.config import VideoTransformerConfig
 from kinema.models.transformers.video import VideoTransformer
+from kinema.models.transformers.wan import WanTransformer
+from kinema.models.transformers.wan_config import WanTransformerConfig
+from kinema.weights.configs import PUBLISHED, read_config, translate
 from kinema.weights.folder import ModelFolder
-from kinema.weights.load import load_module
+from kinema.weights.load import fill_module, pieces_of
 from kinema.weights.sampler import SamplerConfig
 from kinema.weights.save import Component
+from kinema.weights.single import open_checkpoint
 
-# class name in model_index.json -> (config, network)
-COMPONENTS: dict[str, tuple[type, Callable[[Any], nn.Module]]] = {
+# class -> (config, network); diffusers' names of the same networks are in `kinema.weights.configs`
+NETWORKS: dict[str, tuple[type, Callable[[Any], nn.Module]]] = {
     "VideoTransformer": (VideoTransformerConfig, VideoTransformer),
     "VideoAutoencoder": (VideoAutoencoderConfig, VideoAutoencoder),
     "ByteTextEncoder": (ByteTextEncoderConfig, ByteTextEncoder),
+    "WanTransformer": (WanTransformerConfig, WanTransformer),
+    "WanAutoencoder": (WanAutoencoderConfig, WanAutoencoder),
 }
 
 
@@ -36,44 +45,50 @@ def load_component(
     device: str | torch.device = "cpu",
     on_block: Callable[[str, nn.Module], None] | None = None,
 ) -> nn.Module:
-    """The network of ``component`` with its weights, as `kinema.weights.load.load_module` makes it. Raises: WeightsError."""
-    name = folder.class_name(component)
-    if name not in COMPONENTS:
-        raise WeightsError(component, name, f"is a class this version doesn't know; {choices(COMPONENTS)}")
-    config_class, network = COMPONENTS[name]
-    config = read_config(config_class, folder.config(component), component)
-    files = folder.tensor_files(component)
-    return load_module(lambda: network(config), files, dtype=dtype, device=device, on_block=on_block)
+    """The network of ``component`` with its weights, as `kinema.weights.load.fill_module` makes it.
+
+    Components of transformers are for `kinema.weights.transformers_parts`. Raises: WeightsError.
+    """
+    build, where = network_of(folder, component), folder.path / component
+    if component in folder.replaced:
+        where = folder.replaced[component]
+        pieces = open_checkpoint(where).pieces
+    else:
+        pieces = pieces_of(folder.tensor_files(component))
+    return fill_module(build, pieces, where=where, component=component, dtype=dtype, device=device, on_block=on_block)
+
+
+def network_of(folder: ModelFolder, component: str) -> Callable[[], nn.Module]:
+    """What builds the network of ``component``, without weights. Raises: WeightsError for an unknown class, or a config that isn't its."""
+    name, values = translate(folder.class_name(component), folder.config(component), component)
+    if name not in NETWORKS:
+        raise WeightsError(component, name, f"is a class this version doesn't know; {choices((*NETWORKS, *PUBLISHED))}")
+    config_class, network = NETWORKS[name]
+    config = read_config(config_class, values, component)
+    return lambda: network(config)
 
 
 def load_sampler(folder: ModelFolder) -> SamplerConfig:
-    """How the model is sampled: its ``scheduler`` component, or the plain way if it has none. Raises: WeightsError."""
+    """How a model of Kinema's is sampled: its ``scheduler`` component, or the plain way if it has none. Raises: WeightsError."""
     if "scheduler" not in folder.components:
         return SamplerConfig()
     return read_config(SamplerConfig, folder.config("scheduler"), "scheduler")
 
 
-def read_config(config_class: type, data: Mapping[str, Any], component: str) -> Any:
-    """The frozen config that ``data`` describes; names with a leading underscore are notes. Raises: WeightsError."""
-    known = {f.name for f in fields(config_class)}
-    values = {k: _as_tuple(v) for k, v in data.items() if not k.startswith("_")}
-    if unknown := sorted(set(values) - known):
-        raise WeightsError(
-            component, "config.json", f"has fields that {config_class.__name__} lacks: {', '.join(unknown)}"
-        )
+def load_published_sampler(folder: ModelFolder) -> PublishedSampler:
+    """How a published model is sampled, from its ``scheduler_config.json``. Raises: WeightsError."""
     try:
-        return config_class(**values)
-    except (InvalidInput, TypeError, ValueError) as e:
-        raise WeightsError(component, "config.json", f"does not describe a {config_class.__name__}: {e}") from e
+        # HunyuanVideo's pipelines give levels of their own, Wan's leave them to the scheduler
+        return read_scheduler(folder.config("scheduler"), from_pipeline=folder.pipeline.startswith("HunyuanVideo"))
+    except WeightsError:
+        raise
+    except InvalidInput as e:
+        raise WeightsError("scheduler", folder.path / "scheduler", f"can't be followed: {e}") from e
 
 
 def as_component(module: nn.Module) -> Component:
     """What `save_model` takes for a network of Kinema's: its class, its config and its tensors."""
     name = type(module).__name__
-    if name not in COMPONENTS:
-        raise InvalidInput("module", name, f"must be {choices(COMPONENTS)}")
+    if name not in NETWORKS:
+        raise InvalidInput("module", name, f"must be {choices(NETWORKS)}")
     return Component(class_name=name, config=asdict(module.config), module=module)  # type: ignore[arg-type]
-
-
-def _as_tuple(value: Any) -> Any:
-    return tuple(_as_tuple(v) for v in value) if isinstance(value, list) else value

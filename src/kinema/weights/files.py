@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from kinema.core.errors import WeightsError
+from kinema.weights.header import TensorInfo, read_header
 
-CONFIG_NAMES = ("config.json", "scheduler_config.json")
+# of networks, schedulers, tokenizers and picture processors, in the order they are looked for
+CONFIG_NAMES = ("config.json", "scheduler_config.json", "tokenizer_config.json", "preprocessor_config.json")
 PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
+_LISTED = 8
+# A scale of a weight's numbers stands beside it under one of these names.
+_SCALES = ("scale_weight", "weight_scale")
+# About products in fp8, which here are done in the dtype that weights are loaded as.
+_UNUSED = ("scale_input", "input_scale")
+_MARKERS = ("scaled_fp8",)
 
 
 def tensor_files(folder: Path) -> tuple[Path, ...]:
@@ -37,6 +46,52 @@ def index_of(folder: Path) -> dict[str, str] | None:
     """Tensor name -> file name, as the index of ``folder`` says; None without an index. Raises: WeightsError."""
     indices = sorted(folder.glob("*.safetensors.index.json"))
     return _weight_map(indices[0]) if indices else None
+
+
+def tensors_in(files: Sequence[Path]) -> dict[str, TensorInfo]:
+    """Tensor name -> where it lies, over all ``files`` of a component, read from their headers alone.
+
+    Raises: WeightsError for a file that is no safetensors, is truncated, or disagrees with the index or another file.
+    """
+    found: dict[str, TensorInfo] = {}
+    for file in files:
+        for info in read_header(file):
+            if info.name in found:
+                rule = f"holds {info.name}, and so does {found[info.name].file.name}"
+                raise WeightsError(file.parent.name, file, rule)
+            found[info.name] = info
+    folder = files[0].parent
+    index = index_of(folder)
+    if index is not None and set(index.values()) & {f.name for f in files}:
+        wrong = [n for n, file in index.items() if n not in found or found[n].file.name != file]
+        if wrong:
+            raise WeightsError(folder.name, folder, f"tensors not where the index says: {listed(wrong)}")
+    return found
+
+
+def split_scales(where: Path, tensors: Mapping[str, TensorInfo]) -> tuple[dict[str, TensorInfo], dict[str, TensorInfo]]:
+    """(name of a weight in its file -> its scale, the tensors that are weights). Raises: WeightsError."""
+    scales: dict[str, TensorInfo] = {}
+    weights: dict[str, TensorInfo] = {}
+    for name, info in tensors.items():
+        stem, _, leaf = name.rpartition(".")
+        if leaf in _UNUSED or name in _MARKERS:
+            continue
+        weight = tensors.get(f"{stem}.weight") if leaf in _SCALES else None
+        if weight is None:
+            weights[name] = info
+            continue
+        if info.numel != 1 and info.shape not in (weight.shape[:1], (*weight.shape[:1], 1)):
+            rule = f"{name} has the shape {info.shape}; must be one number, or one for each row of {weight.shape}"
+            raise WeightsError("file", where, rule)
+        scales[weight.name] = info
+    return scales, weights
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first of ``names``, and how many more there are."""
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return ", ".join(names[:_LISTED]) + more
 
 
 def _shards(index: Path) -> tuple[Path, ...]:

@@ -1,7 +1,8 @@
-"""`open_model`: a model folder by its shipped name or path, readable without torch. Standard library only.
+"""`open_model`: a model folder by its shipped name, path or hub id, readable without torch. Standard library only.
 
-Layout (diffusers'): ``model_index.json`` (component -> library and class), ``card.json``, and per component a folder with
-``config.json`` and one safetensors file or shards with an index. Components without tensors (a scheduler) hold a config alone.
+Layout (diffusers'): ``model_index.json`` (component -> library and class), per component a folder with ``config.json`` and one
+safetensors file or shards with an index, and ``card.json``. Components without tensors (a scheduler) hold a config alone.
+Published folders have no card: `kinema.weights.families` makes one from what is known of the family.
 """
 
 from __future__ import annotations
@@ -9,26 +10,51 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from kinema.core.card import ModelCard
 from kinema.core.errors import InvalidInput, WeightsError
+from kinema.weights import hub
 from kinema.weights.digest import digest_files
-from kinema.weights.files import CONFIG_NAMES, PICKLE_SUFFIXES, tensor_files
+from kinema.weights.families import FAMILIES
+from kinema.weights.files import CONFIG_NAMES, PICKLE_SUFFIXES, tensor_files, tensors_in
+from kinema.weights.header import TensorInfo
+from kinema.weights.single import open_checkpoint, read_tensors
 
 _SHIPPED = Path(__file__).parent / "shipped"
+_OWN_PIPELINE = "KinemaPipeline"
+# of a tokenizer, every one of these can change what a prompt becomes
+_TEXT_SUFFIXES = (".json", ".txt", ".model")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelFolder:
-    """A model on disk: its card, its components' classes, configs and tensor files."""
+    """A model on disk: its card, its components' classes, configs and tensor files.
+
+    ``pipeline`` is the class that ``model_index.json`` names, ``settings`` what it holds besides components, such as
+    ``boundary_ratio``. ``replaced`` are components whose tensors come from a file elsewhere.
+    """
 
     path: Path
     name: str
-    card: ModelCard
     components: Mapping[str, tuple[str, str]]
+    pipeline: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    replaced: Mapping[str, Path] = field(default_factory=dict)
+
+    @cached_property
+    def card(self) -> ModelCard:
+        """What the model can do: its own card, or what its family and its configs say. Raises: InvalidInput, WeightsError."""
+        file = self.path / "card.json"
+        if file.exists() or self.pipeline in ("", _OWN_PIPELINE):
+            return ModelCard.read(file)
+        if self.pipeline not in FAMILIES:
+            rule = f"is a pipeline this version doesn't know; it knows {', '.join(FAMILIES)}"
+            raise WeightsError("model", self.pipeline, rule)
+        return FAMILIES[self.pipeline](self)
 
     def config(self, component: str) -> dict[str, Any]:
         """The config of ``component``. Raises: WeightsError if the model has no such component or its config can't be read."""
@@ -40,21 +66,45 @@ class ModelFolder:
         return self.components[component][1]
 
     def tensor_files(self, component: str) -> tuple[Path, ...]:
-        """The safetensors files of ``component``, in shard order. Raises: WeightsError."""
+        """The files that hold the tensors of ``component``, in shard order. Raises: WeightsError."""
         self._check(component)
+        if component in self.replaced:
+            return (self.replaced[component],)
         return tensor_files(self.path / component)
 
+    def tensors(self, component: str) -> dict[str, TensorInfo]:
+        """Tensor name -> where it lies, read from headers alone; empty for a component without tensors. Raises: WeightsError."""
+        if component in self.replaced:
+            return {info.name: info for info in read_tensors(self.replaced[component])}
+        self._check(component)
+        return tensors_in(self.tensor_files(component)) if _has_weights(self.path / component) else {}
+
+    def with_file(self, component: str, file: str | os.PathLike[str]) -> ModelFolder:
+        """The same model with the tensors of ``component`` from a single ``file``; see `kinema.weights.single`.
+
+        Raises: WeightsError for a component that the model lacks, a file that can't be read, or one of another kind.
+        """
+        name, checkpoint = self.class_name(component), open_checkpoint(Path(file))
+        if checkpoint.naming.class_name != name:
+            rule = f"holds a {checkpoint.naming.description}, and the model's {component} is a {name}"
+            raise WeightsError(component, file, rule)
+        return replace(self, replaced={**self.replaced, component: checkpoint.file})
+
     def content_hash(self) -> str:
-        """``sha256:`` and the hash of everything that can change a frame: classes, configs and tensors of all components.
+        """``sha256:`` and the hash of everything that can change a frame: classes, configs, tensors and words of all components.
 
         The card is left out, so that adding a score to it leaves the hash alone. Files are read once per process and change.
         """
         files: list[Path] = [self.path / "model_index.json"]
-        for component in sorted(self.components):
-            files.append(self._config_path(component))
-            if _has_tensors(self.path / component):
+        for component, (library, _) in sorted(self.components.items()):
+            folder = self.path / component
+            if library == "transformers":
+                files += [p for p in folder.glob("*") if p.suffix in _TEXT_SUFFIXES]
+            else:
+                files.append(self._config_path(component))
+            if component not in self.replaced and _has_weights(folder):
                 files += self.tensor_files(component)
-        return digest_files(self.path, files)
+        return digest_files(self.path, files, self.replaced)
 
     def _check(self, component: str) -> None:
         if component not in self.components:
@@ -74,9 +124,10 @@ def shipped_models() -> list[str]:
 
 
 def open_model(model: str | os.PathLike[str]) -> ModelFolder:
-    """The model of a shipped name or in a local folder. No tensor is read.
+    """The model of a shipped name, in a local folder, or of a hub id that was downloaded. No tensor is read, and no network used.
 
-    Raises: InvalidInput naming the models that exist; WeightsError for a folder that isn't a model, or for a pickle file.
+    A hub id is OWNER/NAME or OWNER/NAME@REVISION.
+    Raises: InvalidInput naming the models that exist; WeightsError for a folder that isn't a model, or for a single file.
     """
     name = os.fspath(model)
     if name in shipped_models():
@@ -84,18 +135,31 @@ def open_model(model: str | os.PathLike[str]) -> ModelFolder:
     path = Path(name)
     if path.suffix in PICKLE_SUFFIXES:
         raise WeightsError("model", name, "pickle files can run code and are not read; give a folder with safetensors")
-    if not name or not path.is_dir():
-        known = ", ".join(shipped_models()) or "none"
-        raise InvalidInput("model", name, f"is neither a shipped model ({known}) nor a folder with a model_index.json")
-    return _open(path, path.resolve().name)
+    if path.is_file():
+        raise WeightsError("model", name, "is a file; give the folder of a whole model, with a model_index.json")
+    if name and path.is_dir():
+        return _open(path, path.resolve().name)
+    known = ", ".join(shipped_models()) or "none"
+    rule = f"is neither a shipped model ({known}) nor a folder with a model_index.json"
+    if not hub.is_hub_id(name):
+        raise InvalidInput("model", name, rule)
+    downloaded = hub.find_downloaded(name)
+    if downloaded is None:
+        raise InvalidInput("model", name, f"{rule}; `kinema models get {name}` looks for it on the hub")
+    return _open(downloaded, name)
 
 
 def _open(path: Path, name: str) -> ModelFolder:
     if not (path / "model_index.json").is_file():
         raise WeightsError("model", path, "is not a model folder: it has no model_index.json")
+    index = _read_json(path / "model_index.json")
     components: dict[str, tuple[str, str]] = {}
-    for key, value in _read_json(path / "model_index.json").items():
-        if key.startswith("_"):
+    settings: dict[str, Any] = {}
+    for key, value in index.items():
+        if key.startswith("_") or value in (None, [None, None]):  # a component that this model does without
+            continue
+        if not isinstance(value, list | dict):
+            settings[key] = value
             continue
         is_pair = isinstance(value, list) and len(value) == 2 and all(isinstance(v, str) for v in value)
         if not is_pair or os.path.basename(key) != key or key in ("", ".", ".."):
@@ -103,10 +167,13 @@ def _open(path: Path, name: str) -> ModelFolder:
                 "model_index.json", f"{key}: {value}", "must map a component's folder to [library, class]"
             )
         components[key] = (value[0], value[1])
-    return ModelFolder(path=path, name=name, card=ModelCard.read(path / "card.json"), components=components)
+    pipeline = str(index.get("_class_name", ""))
+    folder = ModelFolder(path=path, name=name, components=components, pipeline=pipeline, settings=settings)
+    _ = folder.card  # whoever opens a model asks for it, and what is wrong with it shows at once
+    return folder
 
 
-def _has_tensors(folder: Path) -> bool:
+def _has_weights(folder: Path) -> bool:
     return any(folder.glob("*.safetensors")) or any(folder.glob("*.index.json"))
 
 
@@ -115,7 +182,7 @@ def _read_json(path: Path) -> dict[str, Any]:
         data = json.loads(path.read_text(encoding="utf-8"))
     except OSError as e:
         raise WeightsError("model", path, f"can't be read: {e.strerror}") from e
-    except ValueError as e:
+    except (ValueError, RecursionError) as e:
         raise WeightsError("model", path, f"is not valid JSON: {e}") from e
     if not isinstance(data, dict):
         raise WeightsError("model", path, "must hold a JSON object")

@@ -1,21 +1,21 @@
-"""Strict loading: a module on the meta device, tensors assigned block by block from safetensors, nothing left over."""
+"""Strict loading: a module on the meta device, tensors assigned block by block, nothing missing and nothing left over."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from kinema.core.errors import WeightsError
-from kinema.weights.files import index_of
+from kinema.weights.files import listed, split_scales, tensors_in
+from kinema.weights.header import Piece
+from kinema.weights.tensors import TensorReader
 
-_LISTED = 8
+Pieces = Mapping[str, Piece]
 
 
 def load_module(
@@ -26,81 +26,99 @@ def load_module(
     device: str | torch.device = "cpu",
     on_block: Callable[[str, nn.Module], None] | None = None,
 ) -> nn.Module:
-    """The module of ``build``, every tensor from ``files``, floating point ones as ``dtype``; in eval mode, without gradients.
+    """`fill_module` from a component's safetensors ``files``, whose names are the module's own."""
+    folder = files[0].parent
+    pieces = pieces_of(files)
+    return fill_module(
+        build, pieces, where=folder, component=folder.name, dtype=dtype, device=device, on_block=on_block
+    )
 
-    ``on_block(name, submodule)`` is called when a block's tensors have arrived and before the next block is read, so that
-    whatever acts on a built model (quantising, offloading) never holds more than one block besides its own result.
 
-    Raises: WeightsError listing tensors that are missing, unexpected, misshapen, not finite, or in no file at all.
+def fill_module(
+    build: Callable[[], nn.Module],
+    pieces: Pieces,
+    *,
+    where: Path,
+    component: str,
+    dtype: torch.dtype,
+    device: str | torch.device = "cpu",
+    on_block: Callable[[str, nn.Module], None] | None = None,
+) -> nn.Module:
+    """The module of ``build`` with the tensors of ``pieces``, floating point ones as ``dtype``; in eval mode, without gradients.
+
+    What the module's ``fp32_parts`` name stays in fp32. ``on_block(name, submodule)`` is called when a block's tensors have
+    arrived and before the next block is read, so that whatever acts on a built model (quantising, offloading) never holds
+    more than one block besides its own result. ``where`` and ``component`` are what errors name.
+
+    Raises: WeightsError listing tensors that are missing, unexpected, misshapen, not finite, whole numbers, or in no file at all.
     """
     with torch.device("meta"), _NoInit():
         module = build()
-    component = files[0].parent.name
-    _check_names(component, module, files)
-    for block, tensors in read_blocks(files, dtype=dtype, device=device):
+    _check_names(component, where, module, pieces)
+    kinds = {name: t.dtype for name, t in module.state_dict().items()}
+    fp32_parts: frozenset[str] = getattr(module, "fp32_parts", frozenset())
+    for block, tensors, bad in read_blocks(pieces, dtype=dtype, device=device, fp32_parts=fp32_parts):
+        if bad:
+            raise WeightsError(component, where, f"tensors with NaN or infinity: {listed(bad)}")
+        if whole := [n for n, t in tensors.items() if not t.is_floating_point() and kinds[n].is_floating_point]:
+            raise WeightsError(component, where, f"whole numbers without a scale: {listed(whole)}")
         for name, tensor in tensors.items():
             _assign(module, name, tensor)
         if on_block is not None:
             on_block(block, module.get_submodule(block))
     leftover = [n for n, t in [*module.named_parameters(), *module.named_buffers()] if t.is_meta]
     if leftover:
-        raise WeightsError(component, files[0].parent, f"tensors that no file fills: {_list(leftover)}")
+        raise WeightsError(component, where, f"tensors that no file fills: {listed(leftover)}")
     return module.eval().requires_grad_(False)
 
 
+def pieces_of(files: Sequence[Path]) -> dict[str, Piece]:
+    """Every tensor of ``files`` under its own name, with its scale where one stands beside it. Raises: WeightsError."""
+    scales, weights = split_scales(files[0].parent, tensors_in(files))
+    return {name: Piece(info=info, scale=scales.get(name)) for name, info in weights.items()}
+
+
 def read_blocks(
-    files: Sequence[Path], *, dtype: torch.dtype | None = None, device: str | torch.device = "cpu"
-) -> Iterator[tuple[str, dict[str, Tensor]]]:
-    """(block name, its tensors by full name), block after block; memory-mapped, converted to ``dtype`` where floating point.
+    pieces: Pieces,
+    *,
+    dtype: torch.dtype | None = None,
+    device: str | torch.device = "cpu",
+    fp32_parts: frozenset[str] = frozenset(),
+) -> Iterator[tuple[str, dict[str, Tensor], list[str]]]:
+    """(block name, its tensors by full name, the names of those that aren't finite), block after block.
 
-    A block is a name up to its first number (``transformer_blocks.3``), else its first part (``proj_out``).
-    Raises: WeightsError naming tensors that are not finite, or a file that can't be read.
+    Floating point tensors come as ``dtype`` (what has a part of ``fp32_parts`` in its name as fp32), mapped if they are that already.
+
+    See `blocks_of` for what a block is. Raises: WeightsError for a file that can't be read.
     """
-    header = read_shapes(files)
-    blocks: dict[str, list[str]] = {}
-    for name in header:
-        blocks.setdefault(block_of(name), []).append(name)
-    with ExitStack() as stack:
-        handles = {file: stack.enter_context(_open(file)) for file in files}
-        for block, names in blocks.items():
+    with TensorReader() as reader:
+        for block, names in blocks_of(pieces).items():
             tensors: dict[str, Tensor] = {}
+            bad: list[str] = []
             for name in names:
-                file = header[name][1]
-                with _readable(file):
-                    tensor = handles[file].get_tensor(name)
-                is_float = tensor.is_floating_point()
-                tensors[name] = tensor.to(device=device, dtype=dtype if is_float else None)
-            bad = [n for n, t in tensors.items() if t.is_floating_point() and not bool(torch.isfinite(t).all())]
-            if bad:
-                raise WeightsError(files[0].parent.name, files[0].parent, f"tensors with NaN or infinity: {_list(bad)}")
-            yield block, tensors
+                wanted = torch.float32 if fp32_parts.intersection(name.split(".")) else dtype
+                tensors[name], is_finite = reader.read(pieces[name], dtype=wanted, device=device)
+                bad += [] if is_finite else [name]
+            yield block, tensors, bad
 
 
-def read_shapes(files: Sequence[Path]) -> dict[str, tuple[tuple[int, ...], Path]]:
-    """Tensor name -> (shape, file) of a component's files, read from their headers alone.
+def blocks_of(names: Iterable[str]) -> dict[str, list[str]]:
+    """Block -> the names of its tensors, all blocks and names in their order. No block lies within another: the outer one has all.
 
-    Raises: WeightsError for a file that is no safetensors, is truncated, or disagrees with the index or another file.
+    A network's repeated blocks are one each (``transformer_blocks.3``); what has tensors of its own besides a list is one whole.
     """
-    found: dict[str, tuple[tuple[int, ...], Path]] = {}
-    for file in files:
-        with _readable(file), _open(file) as handle:
-            for name in handle.keys():  # noqa: SIM118 (a handle is no dict)
-                if name in found:
-                    other = found[name][1].name
-                    raise WeightsError(file.parent.name, file, f"holds {name}, and so does {other}")
-                found[name] = (tuple(handle.get_slice(name).get_shape()), file)
-    index = index_of(files[0].parent)
-    if index is not None:
-        wrong = [n for n, file in index.items() if n not in found or found[n][1].name != file]
-        if wrong:
-            raise WeightsError(
-                files[0].parent.name, files[0].parent, f"tensors not where the index says: {_list(wrong)}"
-            )
-    return found
+    names = list(names)
+    found = {block_of(name) for name in names}
+    blocks: dict[str, list[str]] = {}
+    for name in names:
+        parts = block_of(name).split(".")
+        outer = (".".join(parts[:i]) for i in range(1, len(parts) + 1))
+        blocks.setdefault(next(block for block in outer if block in found), []).append(name)
+    return blocks
 
 
 def block_of(name: str) -> str:
-    """The block that tensor ``name`` belongs to: the name up to its first number, else its first part; "" for the root's own."""
+    """The name of a tensor up to its first number, else its first part; "" for the root's own."""
     parts = name.split(".")[:-1]
     for i, part in enumerate(parts):
         if part.isdigit():
@@ -108,19 +126,19 @@ def block_of(name: str) -> str:
     return parts[0] if parts else ""
 
 
-def _check_names(component: str, module: nn.Module, files: Sequence[Path]) -> None:
+def _check_names(component: str, where: Path, module: nn.Module, pieces: Pieces) -> None:
     expected = {name: tuple(t.shape) for name, t in module.state_dict().items()}
-    found = {name: shape for name, (shape, _) in read_shapes(files).items()}
+    found = {name: piece.shape for name, piece in pieces.items()}
     problems = []
     if missing := [n for n in expected if n not in found]:
-        problems.append(f"missing {_list(missing)}")
+        problems.append(f"missing {listed(missing)}")
     if unexpected := [n for n in found if n not in expected]:
-        problems.append(f"unexpected {_list(unexpected)}")
+        problems.append(f"unexpected {listed(unexpected)}")
     if misshapen := [n for n in found if n in expected and found[n] != expected[n]]:
         shapes = [f"{n} is {_shape(found[n])}, not {_shape(expected[n])}" for n in misshapen]
-        problems.append(f"misshapen {_list(shapes)}")
+        problems.append(f"misshapen {listed(shapes)}")
     if problems:
-        raise WeightsError(component, files[0].parent, "tensors " + "; ".join(problems))
+        raise WeightsError(component, where, "tensors " + "; ".join(problems))
 
 
 def _assign(module: nn.Module, name: str, tensor: Tensor) -> None:
@@ -128,11 +146,6 @@ def _assign(module: nn.Module, name: str, tensor: Tensor) -> None:
     parent = module.get_submodule(parent_name)
     is_parameter = leaf in dict(parent.named_parameters(recurse=False))
     setattr(parent, leaf, nn.Parameter(tensor, requires_grad=False) if is_parameter else tensor)
-
-
-def _open(file: Path) -> Any:
-    with _readable(file):
-        return safe_open(str(file), framework="pt", device="cpu")
 
 
 class _NoInit(TorchFunctionMode):
@@ -152,21 +165,6 @@ class _NoInit(TorchFunctionMode):
         if getattr(func, "__module__", None) == "torch.nn.init":
             return kwargs["tensor"] if "tensor" in kwargs else args[0]
         return func(*args, **kwargs)
-
-
-@contextmanager
-def _readable(file: Path) -> Iterator[None]:
-    """Turns what safetensors and the system raise on a bad file into a `WeightsError` that names it."""
-    try:
-        yield
-    except (SafetensorError, OSError) as e:
-        rule = f"is no readable safetensors file (truncated, or of another kind): {e}"
-        raise WeightsError(file.parent.name, file, rule) from e
-
-
-def _list(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-    return ", ".join(names[:_LISTED]) + more
 
 
 def _shape(shape: tuple[int, ...]) -> str:

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -41,9 +41,12 @@ def save_model(
     *,
     card: ModelCard,
     dtype: torch.dtype = torch.bfloat16,
+    int8: Collection[str] = (),
     shard_bytes: int = 16 << 20,
 ) -> ModelFolder:
     """The model folder written: every component as ``dtype`` in shards of at most ``shard_bytes`` (one tensor may be larger), and the card.
+
+    Weights of the components that ``int8`` names are stored as int8 with a scale for each row.
 
     The card's ``parameters`` and ``weights_bytes`` are filled in from what is written. A model that stood at ``folder`` is
     replaced in one rename; an error leaves it as it was.
@@ -55,7 +58,7 @@ def save_model(
         _check_place(folder)
         draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
         try:
-            _write(draft, components, card, dtype, shard_bytes)
+            _write(draft, components, card, dtype, int8, shard_bytes)
             _swap(draft, folder)
         except BaseException:
             shutil.rmtree(draft, ignore_errors=True)
@@ -86,8 +89,8 @@ def _check_place(folder: Path) -> None:
 
 
 def _write(
-    draft: Path, components: Mapping[str, Component], card: ModelCard, dtype: torch.dtype, shard_bytes: int
-) -> None:
+    draft: Path, components: Mapping[str, Component], card: ModelCard, dtype: torch.dtype, int8: Collection[str], shard_bytes: int,
+) -> None:  # fmt: skip
     draft.chmod(0o755)  # mkdtemp's own is private to the user
     index = {name: [c.library, c.class_name] for name, c in components.items()}
     _write_json(draft / "model_index.json", {"_class_name": "KinemaPipeline", **index})
@@ -98,23 +101,33 @@ def _write(
         if component.module is None:
             continue
         parameters[name] = sum(p.numel() for p in component.module.parameters())
-        _write_tensors(draft / name, _tensors_of(name, component.module, dtype), shard_bytes)
+        _write_tensors(draft / name, _tensors_of(name, component.module, dtype, is_int8=name in int8), shard_bytes)
     written = sum(p.stat().st_size for p in draft.glob("*/*.safetensors"))
     card = replace(card, parameters=parameters, weights_bytes=written)
     (draft / "card.json").write_text(card.to_json(), encoding="utf-8")
 
 
-def _tensors_of(component: str, module: nn.Module, dtype: torch.dtype) -> dict[str, Tensor]:
-    tensors = {}
-    for name, tensor in module.state_dict().items():
-        tensor = tensor.detach().cpu()
-        tensors[name] = tensor.to(dtype).contiguous() if tensor.is_floating_point() else tensor.contiguous()
-    bad = [n for n, t in tensors.items() if t.is_floating_point() and not bool(torch.isfinite(t).all())]
+def _tensors_of(component: str, module: nn.Module, dtype: torch.dtype, *, is_int8: bool) -> dict[str, Tensor]:
+    given = {name: tensor.detach().cpu() for name, tensor in module.state_dict().items()}
+    bad = [n for n, t in given.items() if t.is_floating_point() and not bool(torch.isfinite(t.to(dtype)).all())]
     if bad:
         raise WeightsError(
             component, f"{len(bad)} tensors", f"NaN or infinity, so nothing was written: {', '.join(bad[:8])}"
         )
+    tensors: dict[str, Tensor] = {}
+    for name, tensor in given.items():
+        if is_int8 and tensor.is_floating_point() and tensor.ndim > 1 and name.endswith(".weight"):
+            tensors[name], tensors[f"{name.removesuffix('weight')}scale_weight"] = _as_int8(tensor)
+        else:
+            tensors[name] = tensor.to(dtype).contiguous() if tensor.is_floating_point() else tensor.contiguous()
     return tensors
+
+
+def _as_int8(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """(whole numbers from -127 to 127, what each row of them is to be multiplied by)."""
+    rows = weight.float().flatten(1)
+    scale = rows.abs().amax(dim=1).clamp(min=torch.finfo(torch.float32).tiny) / 127
+    return (rows / scale[:, None]).round().to(torch.int8).view(weight.shape), scale
 
 
 def _write_tensors(folder: Path, tensors: Mapping[str, Tensor], shard_bytes: int) -> None:

@@ -1,0 +1,117 @@
+"""What families share: the frozen facts, the checks of a folder's parts, and the card. Standard library only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from kinema.core.card import CostFormula, ModelCard
+from kinema.core.errors import InvalidInput, WeightsError, choices
+from kinema.core.geometry import Compression
+
+if TYPE_CHECKING:
+    from kinema.weights.folder import ModelFolder
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What the makers of a model say of it; see `ModelCard` for the words.
+
+    ``frames`` is the length of a default clip and the longest that it was trained for.
+    """
+
+    version: str
+    license: str
+    sizes: tuple[tuple[int, int], ...]
+    fps: float
+    frames: int
+    steps: int
+    guidance: float
+    text_tokens: int
+    conditions: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    languages: tuple[str, ...] = ("en", "zh")
+    joint_text: bool = True
+    embedded_guidance: bool = False
+    guidance_2: float | None = None
+
+
+def make_card(
+    folder: ModelFolder,
+    family: str,
+    facts: Facts,
+    *,
+    compression: Compression,
+    patch: tuple[int, int, int],
+    cost: CostFormula,
+) -> ModelCard:
+    """The card of ``folder``; parameters and bytes are those of its files. Raises: WeightsError."""
+    tensors = {name: folder.tensors(name) for name in folder.components}
+    training = {} if facts.guidance_2 is None else {"guidance_2": facts.guidance_2}
+    return ModelCard(
+        name=folder.name,
+        version=facts.version,
+        family=family,
+        license=facts.license,
+        parameters={name: sum(t.numel for t in own.values()) for name, own in tensors.items() if own},
+        weights_bytes=sum(t.nbytes for own in tensors.values() for t in own.values()),
+        sizes=facts.sizes,
+        any_size=True,
+        compression=compression,
+        patch=patch,
+        text_tokens=facts.text_tokens,
+        joint_text=facts.joint_text,
+        fps=(facts.fps,),
+        default_seconds=facts.frames / facts.fps,
+        max_frames=facts.frames,
+        default_steps=facts.steps,
+        default_guidance=facts.guidance,
+        embedded_guidance=facts.embedded_guidance,
+        conditions=facts.conditions,
+        needs=facts.needs,
+        cameras=(),
+        languages=facts.languages,
+        cost=cost,
+        training=training,
+    )
+
+
+def check_classes(folder: ModelFolder, wanted: Mapping[str, tuple[str, ...]]) -> None:
+    """Raises: WeightsError for a component of ``wanted`` that is missing, or of none of the classes named there (none: any)."""
+    for component, classes in wanted.items():
+        if component not in folder.components:
+            rule = f"has no {component}, which a {folder.pipeline} needs; it has {', '.join(folder.components) or 'nothing'}"
+            raise WeightsError("model", folder.name, rule)
+        name = folder.class_name(component)
+        if classes and name not in classes:
+            raise WeightsError(component, name, f"must be {choices(classes)} in a {folder.pipeline}")
+
+
+def check_pairs(folder: ModelFolder, pairs: Mapping[str, tuple[Any, Any]]) -> None:
+    """Raises: WeightsError where two components say different things: ``pairs`` is what about -> (here, there)."""
+    for what, (here, there) in pairs.items():
+        if here != there:
+            raise WeightsError("model", folder.name, f"{what}: {here} here and {there} there, which don't fit")
+
+
+def count(config: Mapping[str, Any], component: str, field: str) -> int:
+    """The whole number of at least 1 that ``config`` has under ``field``. Raises: WeightsError."""
+    value = config.get(field)
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise WeightsError(component, f"{field}: {value}", "must be a whole number of at least 1 in its config.json")
+    return value
+
+
+def section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """The part of ``config`` under ``name``, where a model of several parts has one; else ``config`` itself."""
+    part = config.get(name)
+    return part if isinstance(part, Mapping) else config
+
+
+def compression_of(component: str, **factors: int) -> Compression:
+    """The geometry. Raises: WeightsError for factors that can't be."""
+    try:
+        return Compression(**factors)
+    except InvalidInput as e:
+        raise WeightsError(component, "config.json", f"describes no autoencoder: {e}") from e

@@ -1,0 +1,118 @@
+"""Text encoders, picture encoders and tokenizers of published models, through transformers' classes: safetensors only, no remote code.
+
+transformers (the extra ``text``) is imported where it is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from kinema.core.errors import WeightsError, choices
+from kinema.weights.files import listed, tensor_files, tensors_in
+from kinema.weights.tensors import is_finite
+
+if TYPE_CHECKING:
+    from kinema.weights.folder import ModelFolder
+
+# Classes are looked up by these names alone: a model_index.json from anywhere must not choose what is run.
+ENCODERS = (
+    "LlamaModel",
+    "LlavaForConditionalGeneration",
+    "CLIPTextModel",
+    "UMT5EncoderModel",
+    "T5EncoderModel",
+    "CLIPVisionModel",
+    "CLIPVisionModelWithProjection",
+)
+TOKENIZERS = (
+    "LlamaTokenizer",
+    "LlamaTokenizerFast",
+    "PreTrainedTokenizerFast",
+    "TokenizersBackend",
+    "CLIPTokenizer",
+    "CLIPTokenizerFast",
+    "T5Tokenizer",
+    "T5TokenizerFast",
+)
+_VOCABULARIES = ("tokenizer.json", "vocab.json", "vocab.txt", "spiece.model", "tokenizer.model")
+
+
+def load_encoder(
+    folder: ModelFolder, component: str, *, dtype: torch.dtype, device: str | torch.device = "cpu"
+) -> nn.Module:
+    """The text or picture encoder of ``component``, in eval mode, without gradients.
+
+    Raises: WeightsError for a class that isn't one of `ENCODERS`, tensors that are missing, unexpected, misshapen or not
+    finite, or files that can't be read; ImportError without transformers.
+    """
+    name = _checked(folder, component, ENCODERS)
+    place = folder.path / component
+    tensors_in(tensor_files(place))  # refuses pickles, missing and truncated shards by name
+    import transformers
+
+    try:
+        with _in_silence():
+            model, found = getattr(transformers, name).from_pretrained(
+                place,
+                dtype=dtype,
+                use_safetensors=True,
+                local_files_only=True,
+                trust_remote_code=False,
+                ignore_mismatched_sizes=True,  # they are named below, as all that doesn't fit
+                output_loading_info=True,
+            )
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as e:
+        first = next(iter(str(e).strip().splitlines()), type(e).__name__)
+        raise WeightsError(component, place, f"can't be loaded as a {name}: {first}") from e
+    kinds = {"missing": "missing_keys", "unexpected": "unexpected_keys", "misshapen": "mismatched_keys"}
+    named = {what: [k if isinstance(k, str) else k[0] for k in found.get(key, ())] for what, key in kinds.items()}
+    named["not finite"] = [n for n, t in model.state_dict().items() if not is_finite(t)]
+    if problems := [f"{what} {listed(sorted(names))}" for what, names in named.items() if names]:
+        raise WeightsError(component, place, "tensors " + "; ".join(problems))
+    return model.to(device).eval().requires_grad_(False)
+
+
+def load_tokenizer(folder: ModelFolder, component: str) -> Any:
+    """The tokenizer of ``component``. Raises: WeightsError as `load_encoder`; ImportError without transformers."""
+    name = _checked(folder, component, TOKENIZERS)
+    place = folder.path / component
+    if not any((place / file).is_file() for file in _VOCABULARIES):  # else it would be made without a word
+        raise WeightsError(component, place, f"has no vocabulary; must hold {choices(_VOCABULARIES)}")
+    import transformers
+
+    try:
+        return getattr(transformers, name).from_pretrained(place, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as e:
+        first = next(iter(str(e).strip().splitlines()), type(e).__name__)
+        raise WeightsError(component, place, f"can't be loaded as a {name}: {first}") from e
+
+
+@contextmanager
+def _in_silence() -> Iterator[None]:
+    """Within it transformers draws no bars and tells of errors alone: what it would warn of is refused."""
+    from transformers.utils import logging
+
+    had_bars, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if had_bars:
+            logging.enable_progress_bar()
+
+
+def _checked(folder: ModelFolder, component: str, allowed: tuple[str, ...]) -> str:
+    name = folder.class_name(component)
+    library = folder.components[component][0]
+    if library != "transformers" or name not in allowed:
+        raise WeightsError(
+            component, f"{library}.{name}", f"is not loaded; must be of transformers and {choices(allowed)}"
+        )
+    return name

@@ -1,0 +1,307 @@
+"""Published folders without a card: recognised, described, loaded, and refused by name where they don't fit together."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+import kinema
+from kinema.core.card import ModelCard
+from kinema.core.errors import InvalidInput, UnsupportedRequest, WeightsError
+from kinema.core.media_ref import Keyframe, MediaRef
+from kinema.core.request import GenerationRequest
+from kinema.weights.build import load_component, load_published_sampler
+from kinema.weights.families import FAMILIES
+from kinema.weights.folder import open_model
+from tests.weights import published
+from tests.weights.published import change_json
+
+PICTURE_HUNYUAN = {
+    "text_encoder": ("LlavaForConditionalGeneration", {"text_config": {"hidden_size": 11}}),
+    "text_encoder_2": ("CLIPTextModel", {"hidden_size": 7}),
+}
+PICTURE_WAN: dict[str, Any] = {"in_channels": 16, "image_dim": 8, "added_kv_proj_dim": 24}
+
+
+@pytest.fixture(scope="module")
+def hunyuan(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return published.hunyuan_video(tmp_path_factory.mktemp("hunyuan") / "hy", max_shard_size="200KB")
+
+
+@pytest.fixture(scope="module")
+def wan(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return published.wan(tmp_path_factory.mktemp("wan") / "small")
+
+
+def test_hunyuan_video_is_described(hunyuan: Path) -> None:
+    card = open_model(hunyuan).card
+    assert (card.name, card.family, card.fps, card.max_frames) == ("hy", "hunyuan-video", (24.0,), 129)
+    assert (card.default_steps, card.default_guidance, card.embedded_guidance) == (50, 6.0, True)
+    assert (card.sizes[0], card.compression.align_px, card.text_tokens) == ((1280, 720), 16, 256)
+    assert (card.conditions, card.needs) == ((), ())
+    assert "Tencent" in card.license
+    sizes = {f.parent.name: f.stat().st_size for f in hunyuan.glob("text*/*.safetensors")}
+    assert set(card.parameters) == {"transformer", "vae", *sizes}
+    assert card.parameters["text_encoder"] == 65
+    assert ModelCard.from_json(card.to_json()) == card
+
+
+@pytest.mark.parametrize("kind, channels, tokens", [("latent_concat", 33, 544), ("token_replace", 16, 400)])
+def test_hunyuan_video_from_a_picture_is_described(tmp_path: Path, kind: str, channels: int, tokens: int) -> None:
+    changes = {"image_condition_type": kind, "in_channels": channels, "guidance_embeds": kind == "token_replace"}
+    pipeline = "HunyuanVideoImageToVideoPipeline"
+    folder = published.hunyuan_video(tmp_path / "m", pipeline=pipeline, transformer=changes, text=PICTURE_HUNYUAN)
+    card = open_model(folder).card
+    assert (card.conditions, card.needs, card.text_tokens) == (("keyframes",), ("keyframes",), tokens)
+    assert card.default_guidance == (6.0 if kind == "token_replace" else 1.0)
+    request = GenerationRequest(prompt="a", size="64x48", frames=5)
+    with pytest.raises(UnsupportedRequest, match="^keyframes: 'none': m can't do without; give a picture"):
+        card.check(request)
+    assert card.check(request.replace(keyframes=(Keyframe(MediaRef("a.png")),))).frames == 5
+
+
+@pytest.mark.parametrize(
+    "options, version, steps, guidance, extra",
+    [
+        ({}, "2.1", 50, 5.0, {}),
+        ({"has_experts": True}, "2.2", 40, 4.0, {"guidance_2": 3.0}),
+        ({"pipeline": "WanImageToVideoPipeline", "transformer": {"in_channels": 16}}, "2.1", 50, 5.0, {}),
+        (
+            {"pipeline": "WanImageToVideoPipeline", "transformer": PICTURE_WAN, "sees_picture": True},
+            "2.1", 50, 5.0, {},
+        ),
+        (
+            {"pipeline": "WanImageToVideoPipeline", "transformer": {"in_channels": 16}, "has_experts": True},
+            "2.2", 40, 3.5, {"guidance_2": 3.5},
+        ),
+    ],
+)  # fmt: skip
+def test_wan_is_described(
+    tmp_path: Path, options: dict[str, Any], version: str, steps: int, guidance: float, extra: dict[str, float]
+) -> None:
+    folder = open_model(published.wan(tmp_path / "m", **options))
+    card = folder.card
+    assert (card.family, card.version, card.license) == ("wan", version, "Apache-2.0")
+    assert (card.default_steps, card.default_guidance, dict(card.training)) == (steps, guidance, extra)
+    assert (card.fps, card.max_frames, card.text_tokens, card.joint_text) == ((16.0,), 81, 512, False)
+    assert card.sizes[0] == (832, 480)
+    is_picture = "pipeline" in options
+    assert card.needs == (("keyframes",) if is_picture else ())
+    assert folder.settings.get("boundary_ratio") == (0.875 if options.get("has_experts") else None)
+
+
+def test_the_small_model_of_wan_2_2_is_described(tmp_path: Path) -> None:
+    folder = published.wan(tmp_path / "m", vae=published.WAN_RESIDUAL_VAE, settings={"expand_timesteps": True})
+    card = open_model(folder).card
+    assert (card.version, card.fps, card.max_frames, card.sizes[0]) == ("2.2", (24.0,), 121, (1280, 704))
+    assert (card.compression.space, card.compression.align_px) == (16, 32)
+    assert (card.conditions, card.needs) == (("keyframes",), ())
+
+
+def test_any_size_on_the_grid_is_taken_and_no_other(wan: Path) -> None:
+    card = open_model(wan).card
+    assert card.check(GenerationRequest(prompt="a", size="64x48", frames=9)).width_px == 64
+    with pytest.raises(UnsupportedRequest, match="multiple of 16; nearest: 64 or 80"):
+        card.check(GenerationRequest(prompt="a", size="72x48", frames=9))
+    assert card.check(GenerationRequest(prompt="a")).frames == 81
+
+
+@pytest.mark.parametrize("component", ["transformer", "vae"])
+@pytest.mark.parametrize("family", ["hunyuan", "wan"])
+def test_networks_are_loaded_to_the_bit(family: str, component: str, request: pytest.FixtureRequest) -> None:
+    folder = open_model(request.getfixturevalue(family))
+    loaded = load_component(folder, component, dtype=torch.float32).state_dict()
+    files = sorted((folder.path / component).glob("*.safetensors"))
+    assert len(files) > 1 or (family, component) != ("hunyuan", "transformer"), "the shards are to be tested, too"
+    stored = {name: t for file in files for name, t in load_file(file).items()}
+    assert loaded.keys() == stored.keys()
+    assert all(torch.equal(loaded[n], stored[n]) for n in stored)
+
+
+def test_a_loaded_transformer_gives_the_reference_s_numbers(hunyuan: Path) -> None:
+    reference = published.HunyuanVideoTransformer3DModel.from_pretrained(hunyuan / "transformer").eval()
+    ours = load_component(open_model(hunyuan), "transformer", dtype=torch.float32)
+    g = torch.Generator().manual_seed(3)
+    latents, text = torch.randn(2, 16, 3, 6, 10, generator=g), torch.randn(2, 5, 11, generator=g)
+    mask, pooled = torch.arange(5) < torch.tensor([[5], [2]]), torch.randn(2, 7, generator=g)
+    sigma, guidance = torch.tensor([0.3, 0.9]), torch.tensor([6.0, 3.0])
+    with torch.no_grad():
+        expected = reference(latents, sigma * 1000, text, mask, pooled, guidance * 1000, return_dict=False)[0]
+        actual = ours(latents, sigma, text, mask, pooled, guidance=guidance)
+    assert expected.std() > 0.3
+    assert (actual - expected).abs().max() < 1e-4
+
+
+def test_parts_that_are_kept_in_fp32_stay_so(wan: Path) -> None:
+    loaded = load_component(open_model(wan), "transformer", dtype=torch.bfloat16).state_dict()
+    kept = {n for n, t in loaded.items() if t.dtype == torch.float32}
+    assert kept == {n for n in loaded if {"time_embedder", "scale_shift_table", "norm2"} & set(n.split("."))}
+    assert {t.dtype for t in loaded.values()} == {torch.float32, torch.bfloat16}
+
+
+def test_samplers_are_read(hunyuan: Path, wan: Path) -> None:
+    assert load_published_sampler(open_model(hunyuan)).shift == 7.0
+    assert load_published_sampler(open_model(wan)).solver == "unipc"
+
+
+def test_the_costs_of_wan_are_those_that_are_counted(wan: Path) -> None:
+    folder = open_model(wan)
+    cost = folder.card.cost
+    transformer = load_component(folder, "transformer", dtype=torch.float32)
+    for size in ((2, 4, 6), (3, 8, 8)):
+        tokens = size[0] * size[1] * size[2] // 4
+        latents, text = torch.randn(1, 6, *size), torch.randn(1, 512, 10)
+        with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+            transformer(latents, torch.tensor([0.5]), text)
+        expected = cost.denoise_constant + cost.denoise_per_token * tokens + cost.denoise_per_token_pair * tokens**2
+        assert counter.get_total_flops() == pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.parametrize("config, size", [(published.WAN_VAE, 16), (published.WAN_RESIDUAL_VAE, 32)])
+def test_the_costs_of_wan_s_autoencoders_are_those_that_are_counted(
+    tmp_path: Path, config: dict[str, Any], size: int
+) -> None:
+    folder = open_model(published.wan(tmp_path / "m", vae=config))
+    cost, vae = folder.card.cost, load_component(folder, "vae", dtype=torch.float32)
+    video = torch.rand(1, 3, 17, size, size)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        latents = vae.encode(video)[0]  # pyright: ignore[reportCallIssue]
+    # a clip's first frame stands alone, and formulas are for those that follow
+    assert counter.get_total_flops() / video[0, 0].numel() == pytest.approx(cost.encode_per_pixel, rel=0.1)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        vae.decode(latents)  # pyright: ignore[reportCallIssue]
+    assert counter.get_total_flops() / video[0, 0].numel() == pytest.approx(cost.decode_per_pixel, rel=0.1)
+
+
+def test_what_answers_a_prompt_is_in_the_hash(wan: Path, tmp_path: Path) -> None:
+    first = open_model(wan).content_hash()
+    folder = published.wan(tmp_path / "same")
+    assert open_model(folder).content_hash() == first
+    (folder / "tokenizer" / "tokenizer.json").write_text("{}", encoding="utf-8")
+    assert open_model(folder).content_hash() != first
+
+
+def test_a_blob_of_the_hub_s_cache_is_known_by_its_name(tmp_path: Path) -> None:
+    folder = published.wan(tmp_path / "m")
+    first = open_model(folder).content_hash()
+    file = folder / "text_encoder" / "model.safetensors"
+    blob = tmp_path / "blobs" / ("0f" * 32)
+    blob.parent.mkdir()
+    file.rename(blob)
+    file.symlink_to(blob)
+    second = open_model(folder).content_hash()
+    assert second != first, "its name isn't the hash of its bytes here"
+    blob.write_bytes(blob.read_bytes())
+    os.utime(blob, ns=(1, 1))
+    assert open_model(folder).content_hash() == second
+
+
+def test_opening_a_published_model_loads_no_torch(hunyuan: Path, wan: Path) -> None:
+    code = (
+        "import sys\nfrom kinema.weights.folder import open_model\n"
+        f"[open_model(m).card for m in ({str(hunyuan)!r}, {str(wan)!r})]\n"
+        "assert not {'torch', 'transformers', 'huggingface_hub'} & set(sys.modules)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(kinema.__file__).parents[1])}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=60)
+
+
+def test_an_unknown_pipeline_names_those_that_are_known(tmp_path: Path) -> None:
+    folder = published.wan(tmp_path / "m")
+    change_json(folder / "model_index.json", _class_name="MochiPipeline")
+    with pytest.raises(WeightsError, match="^model: 'MochiPipeline': is a pipeline this version doesn't know") as e:
+        open_model(folder)
+    assert all(name in str(e.value) for name in FAMILIES)
+
+
+def _lack(component: str) -> Any:
+    return lambda m: change_json(m / "model_index.json", **{component: None})
+
+
+def _index(**changes: Any) -> Any:
+    return lambda m: change_json(m / "model_index.json", **changes)
+
+
+def _config(component: str, **changes: Any) -> Any:
+    return lambda m: change_json(m / component / "config.json", **changes)
+
+
+@pytest.mark.parametrize(
+    "spoil, rule",
+    [
+        (_lack("vae"), "has no vae, which a WanPipeline needs"),
+        (_index(transformer=["diffusers", "UNet2DModel"]), "transformer: 'UNet2DModel': must be one of WanTransformer"),
+        (_config("transformer", text_dim=9), "width of the transformer's text: 9 here and 10 there"),
+        (_config("transformer", in_channels=16), "channels into the transformer: 16 here and 6 there"),
+        (_config("transformer", patch_size=[1, 2]), r"patch_size: \[1, 2\].*three whole numbers"),
+        (_config("transformer", num_layers="many"), "num_layers: many.*whole number of at least 1"),
+        (_config("vae", hue=3), "has fields that WanAutoencoderConfig lacks: hue"),
+        (_config("vae", z_dim=7), "latents_mean"),
+        (_index(boundary_ratio=0.9), "experts and boundary_ratio: False here and True there"),
+        (lambda m: (m / "text_encoder" / "config.json").unlink(), r"has no config\.json"),
+        (lambda m: (m / "vae" / "diffusion_pytorch_model.safetensors").write_bytes(b"\x80\x02"), "no readable safetens"),
+        (lambda m: (m / "transformer" / "config.json").write_text("["), "not valid JSON"),
+    ],
+)  # fmt: skip
+def test_folders_that_do_not_fit_together_are_refused(tmp_path: Path, spoil: Any, rule: str) -> None:
+    folder = published.wan(tmp_path / "m")
+    spoil(folder)
+    with pytest.raises(InvalidInput, match=rule) as e:
+        open_model(folder)
+    assert "\n" not in str(e.value)
+
+
+@pytest.mark.parametrize(
+    "spoil, rule",
+    [
+        (_config("transformer", qk_norm="layer_norm"), "qk_norm: layer_norm.*not supported; must be one of rms_norm"),
+        (_config("transformer", pooled_projection_dim=8), "width of the pooled text: 8 here and 7 there"),
+        (_config("transformer", image_condition_type="token_replace"), "image-to-video of pipeline and transformer"),
+        (_config("vae", down_block_types=["DownBlock2D"]), "down_block_types.*must be one of HunyuanVideoDownBlock3D"),
+        (_config("vae", spatial_compression_ratio=3), "space_compression"),
+        (_config("text_encoder", hidden_size=12), "width of the text: 11 here and 12 there"),
+    ],
+)
+def test_configs_of_hunyuan_video_that_do_not_fit_are_refused(tmp_path: Path, spoil: Any, rule: str) -> None:
+    folder = published.hunyuan_video(tmp_path / "m")
+    spoil(folder)
+    with pytest.raises(WeightsError, match=rule):
+        open_model(folder)
+
+
+def test_a_config_of_another_size_is_refused_by_tensor(tmp_path: Path) -> None:
+    folder = published.wan(tmp_path / "m")
+    change_json(folder / "transformer" / "config.json", ffn_dim=24)
+    with pytest.raises(WeightsError, match=r"misshapen .*blocks\.0\.ffn\.net\.0\.proj\.weight is 20x24, not 24x24"):
+        load_component(open_model(folder), "transformer", dtype=torch.float32)
+
+
+def test_a_truncated_shard_is_refused_when_the_model_is_opened(tmp_path: Path) -> None:
+    folder = published.hunyuan_video(tmp_path / "m", max_shard_size="200KB")
+    shard = sorted((folder / "transformer").glob("*.safetensors"))[-1]
+    shard.write_bytes(shard.read_bytes()[:-7])
+    with pytest.raises(WeightsError, match="truncated") as e:
+        open_model(folder)
+    assert shard.name in str(e.value)
+    shard.unlink()
+    with pytest.raises(WeightsError, match=f"names shards that are missing: {shard.name}"):
+        open_model(folder)
+
+
+def test_absent_components_and_settings_are_told_apart(tmp_path: Path) -> None:
+    folder = open_model(published.wan(tmp_path / "m", settings={"expand_timesteps": False}))
+    assert "transformer_2" not in folder.components
+    assert folder.settings == {"expand_timesteps": False}
+    assert folder.pipeline == "WanPipeline"
+    index = json.loads((folder.path / "model_index.json").read_text(encoding="utf-8"))
+    assert index["transformer_2"] == [None, None]
