@@ -75,9 +75,9 @@ def test_nan_in_the_weights_is_named(tmp_path: Path, tiny_card: ModelCard, reque
 def test_an_unknown_class_is_named(tmp_path: Path, tiny_card: ModelCard, request_: GenerationRequest) -> None:
     folder = save_tiny(tmp_path / "m", tiny_card)
     index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
-    index["vae"] = ["diffusers", "AutoencoderKLWan"]
+    index["vae"] = ["diffusers", "AutoencoderKLMochi"]
     (folder / "model_index.json").write_text(json.dumps(index), encoding="utf-8")
-    with pytest.raises(WeightsError, match="^vae: 'AutoencoderKLWan'.*VideoAutoencoder"):
+    with pytest.raises(WeightsError, match="^vae: 'AutoencoderKLMochi'.*VideoAutoencoder"):
         run(folder, request_)
 
 

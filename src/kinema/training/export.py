@@ -39,7 +39,7 @@ _PREVIEW_CLIPS = 16
 
 @dataclass(frozen=True, kw_only=True)
 class ExportRecipe:
-    """What the card says beyond what the networks do themselves."""
+    """What the card says beyond what the networks do themselves, and how weights are stored: ``int8`` names components."""
 
     name: str = "kinema-mini"
     version: str = "0.1"
@@ -48,6 +48,7 @@ class ExportRecipe:
     sampler: SamplerConfig = field(default_factory=lambda: SamplerConfig(shift=3.0))
     seconds: float = 2.0
     dtype: str = "bfloat16"
+    int8: tuple[str, ...] = ("transformer",)
 
 
 def export_model(
@@ -70,7 +71,7 @@ def export_model(
     card = make_card(
         recipe, transformer=transformer, vae=vae, text=text, shapes=shapes, levels=levels, training=training
     )
-    return save_model(folder, components, card=card, dtype=getattr(torch, recipe.dtype))
+    return save_model(folder, components, card=card, dtype=getattr(torch, recipe.dtype), int8=recipe.int8)
 
 
 @torch.no_grad()

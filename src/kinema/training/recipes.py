@@ -26,6 +26,9 @@ from kinema.training.vae_losses import LossWeights
 R = TypeVar("R", VaeRecipe, TextRecipe, TransformerRecipe)
 BASE = VideoShape(frames=17, height_px=96, width_px=96, fps=8.0)
 SMALL = VideoShape(frames=17, height_px=64, width_px=64, fps=8.0)
+WIDE = VideoShape(frames=17, height_px=80, width_px=128, fps=8.0)
+TALL = VideoShape(frames=17, height_px=128, width_px=80, fps=8.0)
+LONG = VideoShape(frames=33, height_px=96, width_px=96, fps=8.0)
 
 VAE_FRAMES = SceneRange(split="train", shape=SMALL, count=2048)
 VAE_VALIDATION = SceneRange(split="validation", shape=SMALL, count=64)
@@ -72,6 +75,7 @@ MINI_TRANSFORMER_RECIPE = TransformerRecipe(
     is_text_frozen=True,
     conditions=ConditionRecipe(known=0.2, uneven=0.05),
     batch_tokens=4_000,
+    stills=0.4,
     loop=LoopRecipe(
         budget=Budget(minutes=40),
         rate=LearningRate(warmup_steps=200, decay=0.4, shape="cosine"),
@@ -100,6 +104,10 @@ class StageRecipe:
         """The stage's scenes by name."""
         return {f"train-{n}": scenes for n, scenes in enumerate(self.train, 1)} | {"validation": self.validation}
 
+    def narrowed(self) -> StageRecipe:
+        """This stage with its first shape alone."""
+        return replace(self, train=self.train[:1])
+
     def sized(self, scenes: float) -> StageRecipe:
         """This stage with about ``scenes`` training scenes in all, in the proportions that it has."""
         scale = scenes / sum(one.count for one in self.train)
@@ -109,7 +117,10 @@ class StageRecipe:
 
 @dataclass(frozen=True, kw_only=True)
 class Shares:
-    """How the minutes of a whole run are spent. Rendering and encoding are not timed but sized: scenes per minute of the run."""
+    """How the minutes of a whole run are spent. Rendering and encoding are not timed but sized: scenes per minute of the run.
+
+    A run shorter than ``many_shapes_from`` minutes trains every stage on its first shape alone: each costs a minute of compiling.
+    """
 
     vae: float = 0.25
     decoder: float = 0.1
@@ -117,6 +128,7 @@ class Shares:
     stages: tuple[float, ...] = (0.27, 0.14)
     vae_scenes_per_minute: float = 34.0
     stage_scenes_per_minute: tuple[float, ...] = (50.0, 25.0)
+    many_shapes_from: float = 60.0
 
 
 MINI_STAGES = (
@@ -126,7 +138,12 @@ MINI_STAGES = (
         transformer=MINI_TRANSFORMER_RECIPE,
     ),
     StageRecipe(
-        train=(SceneRange(split="train", shape=BASE, count=3000, first_seed=1_000_000),),
+        train=(
+            SceneRange(split="train", shape=BASE, count=3072, first_seed=1_000_000),
+            SceneRange(split="train", shape=WIDE, count=1536, first_seed=1_100_000),
+            SceneRange(split="train", shape=TALL, count=768, first_seed=1_200_000),
+            SceneRange(split="train", shape=LONG, count=768, first_seed=1_300_000),
+        ),
         validation=SceneRange(split="validation", shape=BASE, count=128),
         transformer=replace(
             MINI_TRANSFORMER_RECIPE,
@@ -165,9 +182,8 @@ class MiniRecipe:
             raise InvalidInput("budget", minutes, "must be a number of minutes above zero")
         shares, stages = self.shares, []
         for stage, share, scenes in zip(self.stages, shares.stages, shares.stage_scenes_per_minute, strict=True):
-            stages.append(
-                replace(stage.sized(scenes * minutes), transformer=_lasting(stage.transformer, share * minutes))
-            )
+            kept = (stage if minutes >= shares.many_shapes_from else stage.narrowed()).sized(scenes * minutes)
+            stages.append(replace(kept, transformer=_lasting(stage.transformer, share * minutes)))
         frames = replace(self.vae_frames, count=max(64, round(shares.vae_scenes_per_minute * minutes)))
         vae, decoder = _lasting(self.vae, shares.vae * minutes), lasting(self.decoder, shares.decoder * minutes)
         text = _lasting(self.text, shares.text * minutes)
