@@ -6,7 +6,7 @@ import json
 import os
 import weakref
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +104,7 @@ def test_what_people_wrote_has_no_floor(evaluate: Evaluate, tmp_path: Path) -> N
 def test_pictures_have_no_scores_of_what_they_can_not_show(
     evaluate: Evaluate, fake: FakeEngine, tmp_path: Path
 ) -> None:
-    fake.folder = replace(fake.folder, card=replace(fake.card, default_seconds=0))
+    fake.change_card(default_seconds=0)
     found = evaluate(Examination(scenes=2))
     assert {c.shape.frames for c in fake.clips} == {1}
     for rows in (found["words"]["attributes"], found["floor"]["attributes"]):
@@ -149,7 +149,7 @@ def test_words_alone(evaluate: Evaluate, fake: FakeEngine) -> None:
 
 
 def test_a_model_that_takes_no_conditions(evaluate: Evaluate, fake: FakeEngine) -> None:
-    fake.folder = replace(fake.folder, card=replace(fake.card, conditions=(), cameras=()))
+    fake.change_card(conditions=(), cameras=())
     found = evaluate(Examination(scenes=2))
     assert not {"camera", "motion", "keyframes"} & set(found)
     assert set(shares(found["words"]["attributes"])) == {1.0}
@@ -182,7 +182,7 @@ def test_what_can_not_be_asked_is_known_before_any_clip(
         (Examination(suites=("hand_written",)), {"kind": {"lantern": ["lantern"]}, "time": {}}, "suite"),
         (Examination(), {"kind": {}}, "suite"),
     ):
-        fake.folder = replace(fake.folder, card=replace(fake.card, vocabulary=vocabulary))
+        fake.change_card(vocabulary=vocabulary)
         with pytest.raises(InvalidInput) as caught:
             evaluate_world("fake", examination, str(tmp_path / "out"), with_conditions=with_conditions)
         assert caught.value.field == field

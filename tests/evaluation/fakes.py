@@ -56,6 +56,11 @@ class FakeEngine:
     def card(self) -> ModelCard:
         return self.folder.card
 
+    def change_card(self, **changes: Any) -> None:
+        """Another card for the same model."""
+        (self.folder.path / "card.json").write_text(replace(self.card, **changes).to_json(), encoding="utf-8")
+        self.folder = open_model(self.folder.path)
+
     @property
     def clips(self) -> list[FakeClip]:
         """All that were made, in order."""

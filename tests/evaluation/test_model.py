@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import time
 import weakref
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +53,7 @@ def test_an_examination_is_checked(fields: dict[str, Any], message: str) -> None
 
 def test_a_model_is_asked_in_words_that_it_knows(tmp_path: Path, toy_card: ModelCard) -> None:
     engine = fake_engine(tmp_path / "fake", toy_card)
-    card = replace(toy_card, vocabulary={"kind": {"puppy": ["puppy"]}, "camera": {"pan_up": []}})
-    engine.folder = replace(engine.folder, card=card)
+    engine.change_card(vocabulary={"kind": {"puppy": ["puppy"]}, "camera": {"pan_up": []}})
     examinee = examinee_of(engine, Examination(scenes=6))
     found = examinee.questions("plain")
     assert found == questions("plain", 6, vocabulary=examinee.vocabulary)

@@ -31,7 +31,7 @@ HUNYUAN_TRANSFORMER: dict[str, Any] = {
 HUNYUAN_VAE: dict[str, Any] = {"block_out_channels": (6, 9, 9, 12), "norm_num_groups": 3, "layers_per_block": 1}
 WAN_TRANSFORMER: dict[str, Any] = {
     "num_attention_heads": 2, "attention_head_dim": 12, "in_channels": 6, "out_channels": 6, "text_dim": 10,
-    "freq_dim": 16, "ffn_dim": 20, "num_layers": 3,
+    "freq_dim": 16, "ffn_dim": 20, "num_layers": 3, "patch_size": (1, 2, 2),
 }  # fmt: skip
 WAN_VAE: dict[str, Any] = {
     "base_dim": 4, "z_dim": 6, "dim_mult": [1, 2, 4, 4], "num_res_blocks": 2, "latents_mean": [0.1] * 6,
