@@ -53,7 +53,7 @@ def toy() -> MiniRecipe:
         text=replace(TEXT, loop=replace(TEXT.loop, budget=Budget(steps=3))),
         stages=(first, second),
         sheet=SheetRecipe(clips=1, continued=1, steps=2),
-        export=ExportRecipe(name="toy", seconds=0.5),
+        export=ExportRecipe(name="toy", seconds=0.5, int8=()),
     )
 
 
@@ -174,7 +174,8 @@ def test_a_stopped_phase_goes_on(tmp_path: Path) -> None:
 def test_budget_sizes_the_run() -> None:
     hour, day = MiniRecipe().within(60), MiniRecipe().within(1440)
     for longer, shorter in zip(day.stages, hour.stages, strict=True):
-        assert [s.count for s in longer.train] == [24 * s.count for s in shorter.train]
+        counts = [[s.count for s in stage.train] for stage in (longer, shorter)]
+        assert counts[0] == pytest.approx([24 * n for n in counts[1]], rel=0.01)
     loops = [hour.vae.loop, hour.decoder, hour.text.loop, *(stage.transformer.loop for stage in hour.stages)]
     minutes = [loop.budget.minutes for loop in loops]
     assert sum(m for m in minutes if m) == pytest.approx(48)

@@ -203,6 +203,6 @@ MINI_VAE = VideoAutoencoderConfig(
     conv="factorised",
     temporal_convs=1,
     resample="shuffle",
-    mid_layers=1,
+    mid_layers=3,
     mid_attention=False,
 )
