@@ -40,8 +40,8 @@ def build_conditions(
 ) -> Conditions:
     """The conditions of ``requests``, a row each; ``pictures`` are their keyframes by latent frame.
 
-    Guidance pushes away from the negative prompt alone: given frames, camera and numbers are the same on both sides, so that
-    more guidance makes the clip keep to its words and doesn't overdo its camera.
+    Guidance pushes away from the negative prompt without a camera: towards words and camera alike. Given frames and numbers are the
+    same on both sides.
     """
     clock.start("encode", len(requests) + sum(len(p) for p in pictures))
     texts = [_encode_texts(components, r) for r in requests]
@@ -55,7 +55,7 @@ def build_conditions(
     }
     shared = {k: None if v is None else v.to(components.device) for k, v in shared.items()}
     rows = [{**shared, **{k: torch.cat([t[i][k] for t in texts]) for k in texts[0][0]}} for i in range(len(texts[0]))]
-    uncond = rows[1] if requests[0].is_guided else None
+    uncond = {**rows[1], "camera": _no_camera(rows[1]["camera"])} if requests[0].is_guided else None
     if frozen is not None:
         frozen = frozen.to(components.device)
     return Conditions(cond=rows[0], uncond=uncond, known=shared["known"], frozen=frozen)
@@ -111,6 +111,10 @@ def _cameras(components: Components, requests: Sequence[ResolvedRequest]) -> Ten
     none = torch.full((len(shown), CAMERA_FEATURES), math.nan)
     paths = [camera_features(r.request.camera, shown, fps=r.video.fps) if r.request.camera else none for r in requests]
     return torch.stack(paths)
+
+
+def _no_camera(camera: Tensor | None) -> Tensor | None:
+    return None if camera is None else torch.full_like(camera, math.nan)
 
 
 def _scalars(components: Components, requests: Sequence[ResolvedRequest]) -> Tensor | None:
