@@ -14,14 +14,18 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from kinema.core.errors import InvalidInput
+from kinema.models.layers.attention import KeyMask
 from kinema.models.layers.norms import layer_norm
 from kinema.models.layers.patches import PatchConv3d
-from kinema.models.layers.rope import rope_table
+from kinema.models.layers.rope import Table, rope_table
 from kinema.models.transformers.blocks import DualBlock, SingleBlock
 from kinema.models.transformers.conditioning import ConditionEmbedding, TokenRefiner
 from kinema.models.transformers.config import VideoTransformerConfig
 from kinema.models.transformers.initialise import init_transformer
 from kinema.models.transformers.modulation import Modulation, modulate
+
+# (of the video, of the text): what the modulations of the dual blocks, or those of the single ones, are made from
+_Signals = tuple[Tensor, Tensor]
 
 
 class PatchEmbedding(nn.Module):
@@ -117,11 +121,8 @@ class VideoTransformer(nn.Module):
         text_tokens = self.context_embedder(text.to(video_tokens.dtype), levels.amax(dim=1), text_mask)
         mask = None if text_mask is None else F.pad(text_mask, (video_tokens.shape[1], 0), value=True)[:, None, None]
 
-        dual, single = self._signals(F.silu(video_embedding), F.silu(text_embedding))
-        for block in self.transformer_blocks:
-            video_tokens, text_tokens = block(video_tokens, text_tokens, dual, mask, rope)
-        for block in self.single_transformer_blocks:
-            video_tokens, text_tokens = block(video_tokens, text_tokens, single, mask, rope)
+        signals = self._signals(F.silu(video_embedding), F.silu(text_embedding))
+        video_tokens = self.through_blocks(video_tokens, text_tokens, signals, mask, rope)
 
         scale, shift = self.norm_out(F.silu(final_embedding))
         patches = self.proj_out(modulate(layer_norm(video_tokens), shift, scale))
@@ -131,7 +132,18 @@ class VideoTransformer(nn.Module):
         )
         return velocity.to(latents.dtype)
 
-    def _signals(self, video: Tensor, text: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    def through_blocks(
+        self, video: Tensor, text: Tensor, signals: tuple[_Signals, _Signals], mask: KeyMask, rope: Table
+    ) -> Tensor:
+        """What all blocks make of the ``video`` tokens; `kinema.accel.step_cache` leaves this out in some steps."""
+        dual, single = signals
+        for block in self.transformer_blocks:
+            video, text = block(video, text, dual, mask, rope)
+        for block in self.single_transformer_blocks:
+            video, text = block(video, text, single, mask, rope)
+        return video
+
+    def _signals(self, video: Tensor, text: Tensor) -> tuple[_Signals, _Signals]:
         """What the modulations of the dual and of the single blocks are made from, each (of video, of text)."""
         shared = self.shared_modulation
         if shared is None:

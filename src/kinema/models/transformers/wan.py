@@ -201,9 +201,7 @@ class WanTransformer(nn.Module):
         embedded, signal, text, image = self.condition_embedder(levels, text, image)
 
         tokens = self.patch_embedding(latents)
-        text = text.to(tokens.dtype)
-        for block in self.blocks:
-            tokens = block(tokens, text, image, signal, rope)
+        tokens = self.through_blocks(tokens, text.to(tokens.dtype), image, signal, rope)
 
         shift, scale = (embedded.float()[:, :, None] + self.scale_shift_table.float()).unbind(dim=2)
         patches = self.proj_out(modulate(layer_norm(tokens.float()), shift, scale).to(tokens.dtype))
@@ -212,6 +210,12 @@ class WanTransformer(nn.Module):
             patches, "b (t h w) (pt ph pw o) -> b o (t pt) (h ph) (w pw)", t=t, h=h, w=w, pt=pt, ph=ph, pw=pw
         )
         return velocity.to(latents.dtype)
+
+    def through_blocks(self, tokens: Tensor, text: Tensor, image: Tensor | None, signal: Tensor, rope: Table) -> Tensor:
+        """What all blocks make of ``tokens``; `kinema.accel.step_cache` leaves this out in some steps."""
+        for block in self.blocks:
+            tokens = block(tokens, text, image, signal, rope)
+        return tokens
 
     def _check(self, latents: Tensor, sigma: Tensor, text: Tensor, image: Tensor | None) -> tuple[int, int, int]:
         """The grid of tokens. Raises: InvalidInput for what would otherwise fail deep inside."""
