@@ -8,7 +8,8 @@ from torch import Tensor
 
 from kinema.core.errors import InvalidInput
 from kinema.models.autoencoders.config import HUNYUAN_VIDEO_VAE, MINI_VAE, VideoAutoencoderConfig
-from kinema.models.autoencoders.video import VideoAutoencoder, sample_latents
+from kinema.models.autoencoders.gaussian import sample_latents
+from kinema.models.autoencoders.video import VideoAutoencoder
 
 # Light enough for seconds, different in every option. "published" is HunyuanVideo's layout at a tenth of its width.
 PUBLISHED = VideoAutoencoderConfig(block_out_channels=(6, 9, 12, 12), norm_num_groups=3, layers_per_block=1)

@@ -245,7 +245,7 @@ def test_streams_hold_no_more_memory_for_a_longer_clip(config: WanAutoencoderCon
     video = torch.zeros(1, 3, 1 + 5 * time, 3 * px, px)
     for run, chunks in (
         (model._decode, latents.split(1, dim=2)),
-        (model._encode, video.split([1] + [time] * 5, dim=2)),
+        (model._moments, video.split([1] + [time] * 5, dim=2)),
     ):
         stream, sizes = Stream(), []
         for chunk in chunks:

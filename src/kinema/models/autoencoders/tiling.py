@@ -16,7 +16,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from kinema.core.errors import InvalidInput
-from kinema.models.autoencoders.video import VideoAutoencoder, gaussian
+from kinema.models.autoencoders.gaussian import gaussian
+from kinema.models.autoencoders.video import VideoAutoencoder
 from kinema.models.layers.causal_conv import Video
 
 

@@ -16,7 +16,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from kinema.core.errors import InvalidInput
-from kinema.core.geometry import VideoShape
 from kinema.models.autoencoders.blocks import (
     MidBlock,
     RepeatUpsample,
@@ -29,47 +28,28 @@ from kinema.models.autoencoders.blocks import (
 )
 from kinema.models.autoencoders.chunked import decoder_steps, encoder_steps, run, run_at_once
 from kinema.models.autoencoders.config import VideoAutoencoderConfig
+from kinema.models.autoencoders.gaussian import GaussianAutoencoder
 from kinema.models.autoencoders.initialise import init_autoencoder
 from kinema.models.layers.causal_conv import Stream, Video
 
-# Beyond these a variance overflows or vanishes in fp32.
-MIN_LOGVAR, MAX_LOGVAR = -30.0, 20.0
 
-
-class VideoAutoencoder(nn.Module):
+class VideoAutoencoder(GaussianAutoencoder):
     """Pixels (b 3 t h w) to Gaussian latents and back, whole or as a stream of chunks."""
 
     def __init__(self, config: VideoAutoencoderConfig) -> None:
-        super().__init__()
+        super().__init__(config.compression, config.in_channels)
         self.config = config
         self.encoder = Encoder(config)
         self.decoder = Decoder(config)
         self.quant_conv = nn.Conv3d(2 * config.latent_channels, 2 * config.latent_channels, 1)
         self.post_quant_conv = nn.Conv3d(config.latent_channels, config.latent_channels, 1)
 
-    def forward(
-        self, video: Float[Tensor, "b c t h w"], noise: Float[Tensor, "b z n y x"] | None = None
-    ) -> tuple[Float[Tensor, "b c t h w"], Float[Tensor, "b z n y x"], Float[Tensor, "b z n y x"]]:
-        """(reconstruction, mean, logvar): from the latents' mean, or from a sample if ``noise`` is given."""
-        mean, logvar = self.encode(video)
-        latents = mean if noise is None else sample_latents(mean, logvar, noise)
-        return self.decode(latents), mean, logvar
-
-    def encode(
-        self, video: Float[Tensor, "b c t h w"]
-    ) -> tuple[Float[Tensor, "b z n y x"], Float[Tensor, "b z n y x"]]:
-        """(mean, logvar) of the latents of pixels in [-1, 1].
-
-        Raises: InvalidInput for a size off the grid, naming the nearest ones that fit.
-        """
-        return gaussian(self.moments(video))
-
     def moments(self, video: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b z2 n y x"]:
-        """Mean and logvar in one, before logvar is cut to its range."""
+        """Mean and logvar in one, before logvar is cut to its range. Raises: InvalidInput as `encode`."""
+        if not self._in_chunks():
+            return super().moments(video)
         self._check_video(video)
-        if self._in_chunks():
-            return torch.cat(list(run(encoder_steps(self), _first_alone(video))), dim=2)
-        return self._moments(video, None)
+        return torch.cat(list(run(encoder_steps(self), _first_alone(video))), dim=2)
 
     def decode(self, latents: Float[Tensor, "b z n y x"]) -> Float[Tensor, "b c t h w"]:
         """Pixels, about [-1, 1] and not clamped, of latents as `encode` gives them (not normalised).
@@ -77,10 +57,10 @@ class VideoAutoencoder(nn.Module):
         Where gradients are off, a published layout runs over chunks of frames (`kinema.models.autoencoders.chunked`):
         the same but for rounding, sooner and in a fraction of the memory. So does `encode`.
         """
+        if not self._in_chunks():
+            return super().decode(latents)
         self._check_latents(latents)
-        if self._in_chunks():
-            return torch.cat(list(run(decoder_steps(self), [latents])), dim=2)
-        return self._decode(latents, None)
+        return torch.cat(list(run(decoder_steps(self), [latents])), dim=2)
 
     def encode_stream(self, chunks: Iterable[Video]) -> Iterator[tuple[Video, Video]]:
         """(mean, logvar) for each chunk: the first of 1 + time_compression * k frames, all later of time_compression * k.
@@ -91,7 +71,7 @@ class VideoAutoencoder(nn.Module):
         if not self.config.can_stream:
             rule = 'spans all frames, so a chunk can\'t be normed alone; encode the whole, or use norm "rms"'
             raise InvalidInput("norm", self.config.norm, rule)
-        return self._encode_chunks(chunks)
+        return super().encode_stream(chunks)
 
     def decode_stream(
         self, latents: Video | Iterable[Video], *, keep_bytes: float = torch.inf, exact: bool = True
@@ -112,27 +92,16 @@ class VideoAutoencoder(nn.Module):
         Raises: InvalidInput if the norm spans time and the layout isn't the published one, or chunks come one by one.
         """
         if self.config.can_stream:
-            return self._decode_chunks(latents.split(1, dim=2) if isinstance(latents, Tensor) else latents)
+            return super().decode_stream(latents)
         if not self.config.is_published:
             rule = 'spans all frames, and only the published layout can be cut at its norms; use norm "rms"'
             raise InvalidInput("norm", self.config.norm, rule)
         if not exact:
-            chunks = latents.split(1, dim=2) if isinstance(latents, Tensor) else latents
-            return run_at_once(decoder_steps(self), self._checked(chunks))
+            return run_at_once(decoder_steps(self), self._chunks(latents))
         if not isinstance(latents, Tensor):
             raise InvalidInput("latents", "chunks", "norms span all frames: pass the whole clip, or exact=False")
         self._check_latents(latents)
         return run(decoder_steps(self), [latents], keep_bytes=keep_bytes)
-
-    def normalise(self, latents: Float[Tensor, "b z n y x"]) -> Float[Tensor, "b z n y x"]:
-        """Latents of about zero mean and unit variance, as a transformer is trained on."""
-        mean, std = self._latent_statistics(latents)
-        return (latents - mean) / std
-
-    def denormalise(self, latents: Float[Tensor, "b z n y x"]) -> Float[Tensor, "b z n y x"]:
-        """Latents that `decode` takes, of normalised ones."""
-        mean, std = self._latent_statistics(latents)
-        return latents * std + mean
 
     def init_weights(self, generator: torch.Generator) -> None:
         """Draws all weights from a CPU ``generator``: the same on every device."""
@@ -148,44 +117,11 @@ class VideoAutoencoder(nn.Module):
         """Whether to take the way without gradients; a compiler wants the plain one."""
         return self.config.is_published and not torch.is_grad_enabled() and not torch.compiler.is_compiling()
 
-    def _encode_chunks(self, chunks: Iterable[Video]) -> Iterator[tuple[Video, Video]]:
-        stream = Stream()
-        for chunk in chunks:
-            self._check_video(chunk, is_start=stream.is_start)
-            yield gaussian(self._moments(chunk, stream))
-            stream.end_chunk()
-
-    def _decode_chunks(self, chunks: Iterable[Video]) -> Iterator[Video]:
-        stream = Stream()
-        for chunk in chunks:
-            self._check_latents(chunk)
-            yield self._decode(chunk, stream)
-            stream.end_chunk()
-
     def _latent_statistics(self, latents: Video) -> tuple[Tensor, Tensor]:
         mean, std = self.config.latent_mean, self.config.latent_std
         if mean is None or std is None:
             return latents.new_zeros(1), latents.new_full((1,), 1 / self.config.scaling_factor)
         return latents.new_tensor(mean).view(-1, 1, 1, 1), latents.new_tensor(std).view(-1, 1, 1, 1)
-
-    def _check_video(self, video: Video, *, is_start: bool = True) -> None:
-        _, channels, frames, height, width = video.shape
-        if channels != self.config.in_channels:
-            raise InvalidInput("video", tuple(video.shape), f"must have {self.config.in_channels} channels")
-        if not is_start and frames % self.config.time_compression:
-            rule = f"a chunk after the first must be a multiple of {self.config.time_compression} frames"
-            raise InvalidInput("frames", frames, rule)
-        checked = frames if is_start else frames + 1
-        self.config.compression.check(VideoShape(frames=checked, height_px=height, width_px=width, fps=1))
-
-    def _check_latents(self, latents: Video) -> None:
-        if latents.shape[1] != self.config.latent_channels:
-            raise InvalidInput("latents", tuple(latents.shape), f"must have {self.config.latent_channels} channels")
-
-    def _checked(self, chunks: Iterable[Video]) -> Iterator[Video]:
-        for chunk in chunks:
-            self._check_latents(chunk)
-            yield chunk
 
 
 class Encoder(nn.Module):
@@ -302,16 +238,3 @@ class UpBlock(nn.Module):
 
 def _first_alone(video: Video) -> list[Video]:
     return [part for part in (video[:, :, :1], video[:, :, 1:]) if part.shape[2]]
-
-
-def gaussian(moments: Float[Tensor, "b z2 n y x"]) -> tuple[Float[Tensor, "b z n y x"], Float[Tensor, "b z n y x"]]:
-    """(mean, logvar) of `VideoAutoencoder.moments`."""
-    mean, logvar = moments.chunk(2, dim=1)
-    return mean, logvar.clamp(MIN_LOGVAR, MAX_LOGVAR)
-
-
-def sample_latents(
-    mean: Float[Tensor, "b z n y x"], logvar: Float[Tensor, "b z n y x"], noise: Float[Tensor, "b z n y x"]
-) -> Float[Tensor, "b z n y x"]:
-    """A draw from the Gaussian of `VideoAutoencoder.encode`, with standard normal ``noise``."""
-    return mean + torch.exp(0.5 * logvar) * noise.to(mean)
