@@ -77,6 +77,7 @@ def requests(draw: st.DrawFn) -> GenerationRequest:
         seed=draw(maybe(st.integers(0, MAX_SEED))),
         steps=draw(maybe(st.integers(1, 1000))),
         guidance=draw(maybe(st.floats(0, 100))),
+        guidance_2=draw(maybe(st.floats(0, 100))),
         model=draw(texts),
         style=draw(maybe(texts)),
         keyframes=tuple(draw(st.lists(st.builds(Keyframe, media_refs, seconds), max_size=3))),

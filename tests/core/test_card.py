@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kinema.core.blocks import BlockSizes
 from kinema.core.card import CostFormula, ModelCard
 from kinema.core.errors import InvalidInput, UnsupportedRequest
 from kinema.core.geometry import Compression, VideoShape
@@ -24,6 +25,12 @@ rates = st.floats(0, 1e15)
 
 def request(**changes: Any) -> GenerationRequest:
     return GenerationRequest(**{"prompt": "a cat", **changes})
+
+
+def block_sizes(parameters: int) -> BlockSizes:
+    return BlockSizes(
+        parameters=parameters, quantised=parameters // 2, largest=parameters // 3, largest_quantised=parameters // 7
+    )
 
 
 @st.composite
@@ -54,6 +61,7 @@ def cards(draw: st.DrawFn) -> ModelCard:
         default_steps=draw(counts),
         default_guidance=draw(rates),
         conditions=conditions,
+        blocks=draw(st.dictionaries(names, st.builds(block_sizes, st.integers(0, 10**10)), max_size=2)),
         needs=conditions[: draw(st.integers(0, 2))],
         cameras=draw(lists),
         languages=draw(lists),
@@ -65,6 +73,9 @@ def cards(draw: st.DrawFn) -> ModelCard:
         any_size=draw(st.booleans()),
         joint_text=draw(st.booleans()),
         embedded_guidance=draw(st.booleans()),
+        default_guidance_2=draw(st.none() | st.floats(0, 100)),
+        keyframes_at=draw(st.sampled_from([(), (0.0,), (0.0, -1.0)])),
+        one_spelling=draw(st.booleans()),
         training=draw(records),
         scores=draw(records),
     )
@@ -77,7 +88,8 @@ def test_a_card_survives_json(card: ModelCard) -> None:
 
 def test_cards_of_before_are_read() -> None:
     data = json.loads(CARD.to_json())
-    for name in ("any_size", "needs", "joint_text", "embedded_guidance"):
+    later = ("default_guidance_2", "keyframes_at", "one_spelling")
+    for name in ("any_size", "needs", "joint_text", "embedded_guidance", *later):
         del data[name]
     assert ModelCard.from_json(json.dumps(data)) == CARD
     for name in ("conditions", "cameras", "patch"):
@@ -102,6 +114,27 @@ def test_what_a_model_needs_must_be_there() -> None:
     assert card.check(request(keyframes=(Keyframe(CAT),)))
     with pytest.raises(InvalidInput, match="^needs: .*must be among its conditions: keyframes, camera, motion"):
         replace(CARD, needs=("audio",))
+
+
+def test_keyframes_may_have_their_times() -> None:
+    card = replace(CARD, keyframes_at=(0.0, -1.0))
+    for times in ((), (0.0,), (-1, 0.0)):
+        assert card.check(request(keyframes=tuple(Keyframe(CAT, t) for t in times)))
+    with pytest.raises(
+        UnsupportedRequest, match=r"^keyframes: 0.5: toy takes pictures at 0 s, -1 \(the last frame\) alone"
+    ):
+        card.check(request(keyframes=(Keyframe(CAT), Keyframe(CAT, 0.5))))
+    with pytest.raises(UnsupportedRequest, match="^keyframes: -1: toy needs a picture at 0 s as well"):
+        card.check(request(keyframes=(Keyframe(CAT, -1),)))
+
+
+def test_guidance_is_what_the_networks_take() -> None:
+    with pytest.raises(UnsupportedRequest, match="^guidance_2: 3.0: goes with models of two networks, and toy has one"):
+        CARD.check(request(guidance_2=3.0))
+    assert replace(CARD, default_guidance_2=2.0).check(request(guidance_2=3.0))
+    with pytest.raises(UnsupportedRequest, match="^negative_prompt: 'dark': toy has its guidance built in"):
+        replace(CARD, embedded_guidance=True).check(request(negative_prompt="dark"))
+    assert CARD.check(request(negative_prompt="dark"))
 
 
 def test_a_card_reads_as_text_and_from_a_file(tmp_path: Path) -> None:

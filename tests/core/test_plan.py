@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from kinema.core.errors import InvalidInput
 from kinema.core.geometry import VideoShape
-from kinema.core.plan import DEVICES, DTYPES, GUIDANCE_MODES, RunPlan, estimate
+from kinema.core.plan import DECODES, DEVICES, DTYPES, GUIDANCE_MODES, RunPlan, estimate
 from tests.core.cards import CARD
 
 plans = st.builds(
@@ -24,6 +24,7 @@ plans = st.builds(
     device=st.sampled_from(DEVICES),
     isa=st.text(max_size=9),
     cache_level=st.integers(0, 5),
+    decode=st.sampled_from(DECODES),
 )
 VIDEO = VideoShape(frames=17, height_px=72, width_px=128, fps=8.0)
 
@@ -48,7 +49,11 @@ def test_a_plan_survives_json(plan: RunPlan) -> None:
         ("cache_level", -1),
         ("cache_level", None),
         ("compile", "yes"),
+        ("decode", "whole"),
         ("isa", 5),
+        ("quantise", "int4"),
+        ("quantise", None),
+        ("offload", "swap"),
     ],
 )
 def test_a_plan_that_is_wrong_is_named(field: str, value: Any) -> None:

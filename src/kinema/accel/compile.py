@@ -7,7 +7,7 @@ from torch import nn
 from kinema.core.errors import InvalidInput
 
 # The lists whose entries are alike: one compilation serves them all.
-_REPEATED = ("transformer_blocks", "single_transformer_blocks")
+_REPEATED = ("transformer_blocks", "single_transformer_blocks", "blocks")
 
 
 def apply_compile(model: nn.Module) -> nn.Module:

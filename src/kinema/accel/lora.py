@@ -31,6 +31,8 @@ def apply_lora(
             before[name] = module.get_parameter(name)
         except AttributeError as e:
             raise InvalidInput("lora", name, f"is no parameter of this {type(module).__name__}") from e
+        if before[name].is_meta or type(before[name]) is not nn.Parameter:
+            raise InvalidInput("lora", name, "is quantised or not in memory; apply a LoRA before either")
         count = update.up.shape[0] * update.down.shape[1] if isinstance(update, LowRank) else update.numel()
         if count != before[name].numel():
             raise InvalidInput("lora", name, f"has another shape than the parameter's {tuple(before[name].shape)}")

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from kinema.core.blocks import BlockSizes
 from kinema.core.checks import check_number, check_whole
 from kinema.core.errors import InvalidInput, UnsupportedRequest, choices
 from kinema.core.geometry import Compression, VideoShape, nearest_size, parse_aspect, parse_size
@@ -44,6 +45,10 @@ class ModelCard:
     and any other size on its grid is taken, too. ``conditions`` are the inputs that the model was trained on besides the
     prompt; ``needs`` are those of them that it can't do without. ``joint_text``: text tokens stand in one sequence with the
     video's, and don't only answer it. ``embedded_guidance``: guidance is an input of the network and costs no second evaluation.
+    ``default_guidance_2``: of a second network for the less noisy steps, if it has one. ``keyframes_at``: the times that keyframes
+    may have, in seconds and -1 for the last frame; empty: any. ``one_spelling``: it was trained on prompts as
+    `kinema.prompt.normalise` writes them; else they reach it as they were typed. ``blocks``: how the parameters lie in those
+    components that can be streamed and quantised.
     """
 
     name: str
@@ -71,6 +76,10 @@ class ModelCard:
     needs: tuple[str, ...] = ()
     joint_text: bool = True
     embedded_guidance: bool = False
+    default_guidance_2: float | None = None
+    keyframes_at: tuple[float, ...] = ()
+    one_spelling: bool = True
+    blocks: Mapping[str, BlockSizes] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
     scores: Mapping[str, Any] = field(default_factory=dict)
 
@@ -133,11 +142,23 @@ class ModelCard:
                 raise UnsupportedRequest(name, "none", f"{self.name} can't do without; give a picture to begin with")
         if request.camera is not None and request.camera not in self.cameras:
             raise UnsupportedRequest("camera", request.camera, f"must be {choices(self.cameras)}")
+        if request.guidance_2 is not None and self.default_guidance_2 is None:
+            rule = f"goes with models of two networks, and {self.name} has one"
+            raise UnsupportedRequest("guidance_2", request.guidance_2, rule)
+        if request.negative_prompt and self.embedded_guidance:
+            rule = f"{self.name} has its guidance built in and takes no negative prompt; leave it out"
+            raise UnsupportedRequest("negative_prompt", request.negative_prompt, rule)
         video = self.shape(request)
         for keyframe in request.keyframes:
+            if self.keyframes_at and keyframe.at_s not in self.keyframes_at:
+                times = ", ".join("-1 (the last frame)" if t == -1 else f"{t:g} s" for t in self.keyframes_at)
+                raise UnsupportedRequest("keyframes", keyframe.at_s, f"{self.name} takes pictures at {times} alone")
             if not -1 <= keyframe.at_s <= video.seconds:
                 rule = f"must lie within the clip's {video.seconds:g} s (or be -1 for the last frame)"
                 raise UnsupportedRequest("keyframes", keyframe.at_s, rule)
+        if self.keyframes_at and request.keyframes and all(k.at_s != self.keyframes_at[0] for k in request.keyframes):
+            rule = f"{self.name} needs a picture at {self.keyframes_at[0]:g} s as well"
+            raise UnsupportedRequest("keyframes", request.keyframes[0].at_s, rule)
         return video
 
     def _fps(self, fps: float | None) -> float:
@@ -189,10 +210,12 @@ class ModelCard:
                 raise InvalidInput("fields", sorted(unknown), "are unknown in a model card")
             data["compression"] = Compression(**data["compression"])
             data["cost"] = CostFormula(**data["cost"])
+            data["blocks"] = {name: BlockSizes(**sizes) for name, sizes in data.get("blocks", {}).items()}
             data["sizes"] = tuple((w, h) for w, h in data["sizes"])
             for name in ("patch", "fps", "conditions", "cameras", "languages"):
                 data[name] = tuple(data[name])
-            data["needs"] = tuple(data.get("needs", ()))
+            for name in ("needs", "keyframes_at"):
+                data[name] = tuple(data.get(name, ()))
             return cls(**data)
         except InvalidInput as e:
             raise InvalidInput(f"{field_name}: {e.field}", e.value, e.rule) from e

@@ -13,11 +13,12 @@ from kinema.core.card import ModelCard
 from kinema.core.checks import check_whole
 from kinema.core.errors import InvalidInput, choices
 from kinema.core.geometry import VideoShape
+from kinema.core.memory import DTYPE_BYTES, OFFLOADS, QUANTISATIONS, memory_by_phase, num_tokens
 
-DTYPES = ("float32", "bfloat16")
+DTYPES = tuple(DTYPE_BYTES)
 DEVICES = ("cpu", "cuda")
 GUIDANCE_MODES = ("batched", "split", "off")
-_DTYPE_BYTES = {"float32": 4, "bfloat16": 2}
+DECODES = ("default", "exact", "frugal", "tiles")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +26,10 @@ class RunPlan:
     """Everything besides request and weights that can change a bit of the result.
 
     ``threads`` counts CPU threads; ``isa`` is the processor's widest vector set (other sets sum in another order);
-    ``cache_level`` is how boldly denoising steps are skipped (0: never).
+    ``cache_level`` is how boldly denoising steps are skipped (0: never). ``decode`` is how latents become frames: ``default`` as the
+    model's makers do, ``exact`` as if the whole clip were decoded at once, ``frugal`` likewise in constant memory but several
+    times the work, ``tiles`` in blended tiles, which need least. Most models have but one way, which is exact.
+    ``quantise`` is how matrices of the transformer's blocks are kept; ``offload`` where weights lie, which changes no bit.
     """
 
     dtype: Literal["float32", "bfloat16"] = "float32"
@@ -37,6 +41,9 @@ class RunPlan:
     device: Literal["cpu", "cuda"] = "cpu"
     isa: str = "default"
     cache_level: int = 0
+    decode: Literal["default", "exact", "frugal", "tiles"] = "default"
+    quantise: Literal["none", "int8", "fp8"] = "none"
+    offload: Literal["none", "component", "layers", "disk"] = "none"
 
     def __post_init__(self) -> None:
         for name in ("dtype", "vae_dtype"):
@@ -44,14 +51,29 @@ class RunPlan:
                 raise InvalidInput(name, getattr(self, name), f"must be {choices(DTYPES)}")
         if self.guidance_mode not in GUIDANCE_MODES:
             raise InvalidInput("guidance_mode", self.guidance_mode, f"must be {choices(GUIDANCE_MODES)}")
+        if self.decode not in DECODES:
+            raise InvalidInput("decode", self.decode, f"must be {choices(DECODES)}")
         if self.device not in DEVICES:
             raise InvalidInput("device", self.device, f"must be {choices(DEVICES)}")
+        for name, known in (("quantise", QUANTISATIONS), ("offload", OFFLOADS)):
+            if getattr(self, name) not in known:
+                raise InvalidInput(name, getattr(self, name), f"must be {choices(known)}")
+        if self.quantise != "none" and self.reads_file:
+            rule = (
+                f"doesn't go with offload={self.offload} on {self.device}, which reads each block from its file again"
+            )
+            raise InvalidInput("quantise", self.quantise, f"{rule}; none, or offload=component")
         if not isinstance(self.compile, bool):
             raise InvalidInput("compile", self.compile, "must be true or false")
         if not isinstance(self.isa, str):
             raise InvalidInput("isa", self.isa, "must be text")
         for name, least in (("batch", 1), ("threads", 1), ("cache_level", 0)):
             check_whole(name, getattr(self, name), least=least)
+
+    @property
+    def reads_file(self) -> bool:
+        """Whether blocks come from the file whenever they run: always from disk, and where the device's memory is the host's."""
+        return self.offload == "disk" or (self.offload == "layers" and self.device == "cpu")
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready dict."""
@@ -70,21 +92,27 @@ class RunPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """What a run will cost: FLOPs by phase and peak bytes."""
+    """What a run will cost: FLOPs, and peak bytes of the plan's device, by phase."""
 
     flops: Mapping[str, float]
-    peak_bytes: int
+    memory_bytes: Mapping[str, int]
 
     @property
     def total_flops(self) -> float:
         """FLOPs of all phases."""
         return sum(self.flops.values())
 
+    @property
+    def peak_bytes(self) -> int:
+        """Bytes in the phase that needs most."""
+        return max(self.memory_bytes.values())
+
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready dict."""
         return {
             "flops": dict(self.flops),
             "total_flops": self.total_flops,
+            "memory_bytes": dict(self.memory_bytes),
             "peak_bytes": self.peak_bytes,
         }
 
@@ -98,22 +126,14 @@ def estimate(
     plan: RunPlan,
     num_keyframes: int = 0,
 ) -> Estimate:
-    """The cost of one clip of shape ``video``: FLOPs from the card's formulas, peak bytes as weights plus the largest activations."""
-    tokens = card.compression.latent(video).num_tokens(card.patch) + (card.text_tokens if card.joint_text else 0)
-    cost, passes = card.cost, steps * (2 if is_guided else 1)
-    frame_pixels = video.height_px * video.width_px
-    evaluation = cost.denoise_per_token * tokens + cost.denoise_per_token_pair * tokens**2 + cost.denoise_constant
+    """The cost of one clip of shape ``video`` by the card's formulas; see `kinema.core.memory` for the bytes."""
+    tokens, cost, passes = num_tokens(card, video), card.cost, steps * (2 if is_guided else 1)
     flops = {
-        "encode": cost.text * (2 if is_guided else 1) + cost.encode_per_pixel * frame_pixels * num_keyframes,
-        "denoise": passes * evaluation,
+        "encode": cost.text * (2 if is_guided else 1)
+        + cost.encode_per_pixel * video.height_px * video.width_px * num_keyframes,
+        "denoise": passes
+        * (cost.denoise_per_token * tokens + cost.denoise_per_token_pair * tokens**2 + cost.denoise_constant),
         "decode": cost.decode_per_pixel * video.pixels,
     }
-    rows = plan.batch * (2 if is_guided and plan.guidance_mode == "batched" else 1)
-    width = _DTYPE_BYTES[plan.dtype] / 4
-    activations = max(
-        rows * tokens * cost.activation_bytes_per_token * width,
-        # the decoder streams: one latent frame's pixels are alive at a time
-        card.compression.time * frame_pixels * cost.activation_bytes_per_pixel,
-    )
-    weights = sum(card.parameters.values()) * _DTYPE_BYTES[plan.dtype]
-    return Estimate(flops=flops, peak_bytes=int(weights + activations + video.pixels * 3))
+    memory = memory_by_phase(card, video, plan, is_guided=is_guided, num_keyframes=num_keyframes)
+    return Estimate(flops=flops, memory_bytes=memory)

@@ -48,7 +48,8 @@ def fill_module(
 
     What the module's ``fp32_parts`` name stays in fp32. ``on_block(name, submodule)`` is called when a block's tensors have
     arrived and before the next block is read, so that whatever acts on a built model (quantising, offloading) never holds
-    more than one block besides its own result. ``where`` and ``component`` are what errors name.
+    more than one block besides its own result; tensors have memory of their own then, since one that stays would keep a
+    file's whole mapping. ``where`` and ``component`` are what errors name.
 
     Raises: WeightsError listing tensors that are missing, unexpected, misshapen, not finite, whole numbers, or in no file at all.
     """
@@ -57,7 +58,8 @@ def fill_module(
     _check_names(component, where, module, pieces)
     kinds = {name: t.dtype for name, t in module.state_dict().items()}
     fp32_parts: frozenset[str] = getattr(module, "fp32_parts", frozenset())
-    for block, tensors, bad in read_blocks(pieces, dtype=dtype, device=device, fp32_parts=fp32_parts):
+    blocks = read_blocks(pieces, dtype=dtype, device=device, fp32_parts=fp32_parts, mapped=on_block is None)
+    for block, tensors, bad in blocks:
         if bad:
             raise WeightsError(component, where, f"tensors with NaN or infinity: {listed(bad)}")
         if whole := [n for n, t in tensors.items() if not t.is_floating_point() and kinds[n].is_floating_point]:
@@ -65,8 +67,10 @@ def fill_module(
         for name, tensor in tensors.items():
             _assign(module, name, tensor)
         if on_block is not None:
+            tensors.clear()  # the module alone decides what stays
             on_block(block, module.get_submodule(block))
-    leftover = [n for n, t in [*module.named_parameters(), *module.named_buffers()] if t.is_meta]
+    # what a block's caller put back on the meta device was filled
+    leftover = [n for n, t in [*module.named_parameters(), *module.named_buffers()] if t.is_meta and n not in pieces]
     if leftover:
         raise WeightsError(component, where, f"tensors that no file fills: {listed(leftover)}")
     return module.eval().requires_grad_(False)
@@ -84,22 +88,28 @@ def read_blocks(
     dtype: torch.dtype | None = None,
     device: str | torch.device = "cpu",
     fp32_parts: frozenset[str] = frozenset(),
+    mapped: bool = True,
 ) -> Iterator[tuple[str, dict[str, Tensor], list[str]]]:
     """(block name, its tensors by full name, the names of those that aren't finite), block after block.
 
-    Floating point tensors come as ``dtype`` (what has a part of ``fp32_parts`` in its name as fp32), mapped if they are that already.
+    Floating point tensors come as ``dtype`` (what has a part of ``fp32_parts`` in its name as fp32), ``mapped`` if they are that already.
 
     See `blocks_of` for what a block is. Raises: WeightsError for a file that can't be read.
     """
-    with TensorReader() as reader:
+    with TensorReader("file" if mapped else "none") as reader:
         for block, names in blocks_of(pieces).items():
             tensors: dict[str, Tensor] = {}
             bad: list[str] = []
             for name in names:
-                wanted = torch.float32 if fp32_parts.intersection(name.split(".")) else dtype
+                wanted = wanted_dtype(name, dtype, fp32_parts)
                 tensors[name], is_finite = reader.read(pieces[name], dtype=wanted, device=device)
                 bad += [] if is_finite else [name]
             yield block, tensors, bad
+
+
+def wanted_dtype(name: str, dtype: torch.dtype | None, fp32_parts: frozenset[str]) -> torch.dtype | None:
+    """The dtype of the tensor ``name`` in a network loaded as ``dtype``, whose ``fp32_parts`` stay in fp32."""
+    return torch.float32 if fp32_parts.intersection(name.split(".")) else dtype
 
 
 def blocks_of(names: Iterable[str]) -> dict[str, list[str]]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import mmap
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 import torch
 from jaxtyping import UInt8
@@ -32,9 +33,13 @@ class TensorReader:
 
     What is converted goes through a small buffer, so that a mapping's pages never come on top of what is made from them:
     300 MB of bf16 loaded as fp32 peak at the 600 MB that they become, and not at 900.
+
+    ``mapping`` is what one mapping holds: a whole file, which lives as long as any tensor of it and takes one open file, or
+    the pages of one tensor, which go with it. "none": every tensor has memory of its own.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, mapping: Literal["file", "tensor", "none"] = "file") -> None:
+        self._mapping = mapping
         self._stack = ExitStack()
         self._files: dict[Path, BinaryIO] = {}
         self._maps: dict[Path, mmap.mmap] = {}
@@ -47,11 +52,17 @@ class TensorReader:
         self._stack.close()
 
     def read(
-        self, piece: Piece, *, dtype: torch.dtype | None = None, device: str | torch.device = "cpu"
+        self,
+        piece: Piece,
+        *,
+        dtype: torch.dtype | None = None,
+        device: str | torch.device = "cpu",
+        checked: bool = True,
     ) -> tuple[Tensor, bool]:
         """(tensor of ``piece`` on ``device``, whether all of its numbers are finite).
 
-        Floating point ones come as ``dtype``; None: as they are stored. Raises: WeightsError for a file that ends too early.
+        Floating point ones come as ``dtype``; None: as they are stored. What is mapped need not be ``checked`` again when it was
+        before, and is called finite then. Raises: WeightsError for a file that ends too early.
         """
         stored = stored_dtype(piece)
         wanted = dtype if dtype is not None and stored.is_floating_point else stored
@@ -59,13 +70,14 @@ class TensorReader:
             return torch.empty(piece.shape, dtype=wanted, device=device), True
         is_plain = piece.info.dtype in DTYPES and piece.scale is None and not piece.rows[1:]
         mapped = None
-        if is_plain and wanted == stored and torch.device(device).type == "cpu":
+        if is_plain and wanted == stored and torch.device(device).type == "cpu" and self._mapping != "none":
             mapped = self._mapped(piece)
         if mapped is None:
             return self._converted(piece, torch.empty(piece.shape, dtype=wanted, device=device))
         # Looked through in the buffer: to touch the mapping's pages takes ten times as long, and can wait until they are used.
-        finite = all(is_finite(numbers) for _, _, numbers in self._chunks(piece)) if wanted.is_floating_point else True
-        return mapped, finite
+        if not (checked and wanted.is_floating_point):
+            return mapped, True
+        return mapped, all(is_finite(numbers) for _, _, numbers in self._chunks(piece))
 
     def _converted(self, piece: Piece, out: Tensor) -> tuple[Tensor, bool]:
         scale = None if piece.scale is None else self.read(Piece(info=piece.scale), dtype=torch.float32)[0].flatten()
@@ -97,17 +109,38 @@ class TensorReader:
     def _mapped(self, piece: Piece) -> Tensor | None:
         """``piece`` without a copy; None where its bytes lie across the borders of its numbers."""
         info, dtype = piece.info, stored_dtype(piece)
-        first = piece.rows[0][0] * _grid(info)[1] if piece.rows else 0
-        if (info.start + first) % dtype.itemsize:
+        first = info.start + (piece.rows[0][0] * _grid(info)[1] if piece.rows else 0)
+        if first % dtype.itemsize:
             return None
-        if info.file not in self._maps:
-            # private: whoever writes into a weight changes a copy of its page, and not the file
-            self._maps[info.file] = mmap.mmap(self._open(info.file).fileno(), 0, access=mmap.ACCESS_COPY)
-        whole = self._maps[info.file]
-        if info.end > len(whole):
-            raise unreadable(info.file, f"it ends before {info.name}")
         count = torch.Size(piece.shape).numel()
-        return torch.frombuffer(whole, dtype=dtype, count=count, offset=info.start + first).reshape(piece.shape)
+        base, whole = self._map(info, first, first + count * dtype.itemsize)
+        if info.end > base + len(whole) and self._mapping == "file":
+            raise unreadable(info.file, f"it ends before {info.name}")
+        return torch.frombuffer(whole, dtype=dtype, count=count, offset=first - base).reshape(piece.shape)
+
+    def _map(self, info: TensorInfo, first: int, end: int) -> tuple[int, mmap.mmap]:
+        """(where it begins in the file, a mapping of at least bytes ``first`` to ``end``)."""
+        if self._mapping == "file":
+            if info.file not in self._maps:
+                self._maps[info.file] = self._map_bytes(info, 0, 0)
+            return 0, self._maps[info.file]
+        base = first - first % mmap.ALLOCATIONGRANULARITY
+        pages = self._map_bytes(info, base, end - base)
+        if hasattr(mmap, "MADV_WILLNEED"):
+            pages.madvise(mmap.MADV_WILLNEED)  # the disk begins to read before the first page is touched
+        return base, pages
+
+    def _map_bytes(self, info: TensorInfo, base: int, length: int) -> mmap.mmap:
+        """``length`` bytes of the file from ``base`` on, all of it for 0."""
+        try:
+            # private: whoever writes into a weight changes a copy of its page, and not the file
+            return mmap.mmap(self._open(info.file).fileno(), length, access=mmap.ACCESS_COPY, offset=base)
+        except ValueError as e:
+            raise unreadable(info.file, f"it ends before {info.name}") from e
+        except OSError as e:
+            if e.errno == errno.ENOMEM:
+                raise MemoryError(f"no memory to map {info.name}") from e
+            raise
 
     def _bytes(self, info: TensorInfo, first: int, count: int) -> UInt8[Tensor, " n"]:
         """``count`` bytes of ``info`` from its ``first`` on, valid until the next call."""
