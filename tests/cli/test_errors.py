@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from kinema.cli.errors import problem_of
+from kinema.cli.errors import EXTRAS, problem_of
 from kinema.core.errors import Cancelled, StorageError, TrainingError, UnsupportedRequest
 from kinema.core.request import MAX_PROMPT_BYTES
 from kinema.media.files import AtomicFile
@@ -253,6 +254,15 @@ def test_every_kind_of_error_has_a_code_and_a_line(error: BaseException, code: i
     problem = problem_of(error)
     assert problem.exit_code == code
     assert words in problem.message
+
+
+def test_every_extra_that_is_named_brings_what_is_missing() -> None:
+    text = (Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8")
+    distributions = {"cv2": "opencv-python-headless", "scenedetect": "scenedetect-headless"}
+    for module, extra in EXTRAS.items():
+        listed = re.search(rf"^{extra} = \[(.*?)\]$", text, re.MULTILINE | re.DOTALL)
+        assert listed, extra
+        assert f'"{distributions.get(module, module.replace("_", "-"))}' in listed[1], module
 
 
 def test_a_bug_shows_its_traceback_on_demand(

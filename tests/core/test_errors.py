@@ -17,18 +17,21 @@ from kinema.core.errors import (
     InvalidInput,
     KinemaError,
     MediaError,
+    MissingPackage,
+    OutOfMemory,
     RefusedContent,
     StorageError,
     TrainingError,
     UnsupportedRequest,
     WeightsError,
     choices,
+    needs_extra,
     shown,
     storage_errors,
 )
 
-FIELD_ERRORS = (InvalidInput, UnsupportedRequest, RefusedContent, MediaError, WeightsError)
-PLAIN_ERRORS = (KinemaError, StorageError, TrainingError, Cancelled)
+FIELD_ERRORS = (InvalidInput, UnsupportedRequest, MissingPackage, RefusedContent, MediaError, WeightsError)
+PLAIN_ERRORS = (KinemaError, StorageError, OutOfMemory, TrainingError, Cancelled)
 
 
 def test_the_tree_is_the_one_that_is_drawn() -> None:
@@ -152,3 +155,29 @@ def test_real_paths(tmp_path: Path) -> None:
             path.write_text("x", encoding="utf-8")
     with storage_errors(tmp_path / "a.txt"):
         (tmp_path / "a.txt").write_text("x", encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "error, words, name",
+    [
+        (ModuleNotFoundError("No module named 'a.b'", name="a.b"), "needs a: pip install 'kinema[hub]'", "a"),
+        (
+            ImportError("X requires Y\nand more"),
+            "needs what is missing (X requires Y): pip install 'kinema[hub]'",
+            None,
+        ),
+        (ImportError(), "needs what is missing (a package): pip install 'kinema[hub]'", None),
+    ],
+)
+def test_a_package_that_is_missing_is_told_by_its_extra(error: ImportError, words: str, name: str | None) -> None:
+    with pytest.raises(MissingPackage) as caught, needs_extra("hub", "model", "o/n"):
+        raise error
+    assert str(caught.value) == f"model: 'o/n': {words}"
+    assert caught.value.name == name
+    assert caught.value.__cause__ is error
+    assert isinstance(caught.value, ImportError), "who asks for an import's error gets one"
+
+
+def test_what_is_no_import_passes_by() -> None:
+    with pytest.raises(KeyError), needs_extra("hub", "model", "o/n"):
+        raise KeyError("a")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from kinema.core.errors import Cancelled, InvalidInput, TrainingError
@@ -90,6 +92,29 @@ def test_the_whole_story(tmp_path: Path) -> None:
     before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*.safetensors")}
     assert {name: run_phase(name, work) for name in PHASES} == facts
     assert before == {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*.safetensors")}
+    check_int8(work, trained)
+
+
+def check_int8(work: Work, trained: Mapping[str, Tensor]) -> None:
+    """Exported with its transformer as int8, as the shipped model is: every weight within half a step of its row's."""
+    (work.out / "export.done.json").unlink()
+    recipe = replace(work.recipe, export=replace(work.recipe.export, int8=("transformer",)))
+    facts = run_phase("export", replace(work, recipe=recipe))
+    model = open_model(work.out / "model")
+    assert model.content_hash() == facts["hash"]
+    stored = model.weights("transformer")
+    assert set(stored) == set(trained)
+    matrices = {k for k, v in trained.items() if v.ndim > 1 and k.endswith(".weight")}
+    assert {k for k, info in stored.items() if info.dtype == "I8"} == matrices
+    loaded = load_component(model, "transformer", dtype=torch.float32).state_dict()
+    for name, weight in trained.items():
+        if name not in matrices:
+            assert torch.equal(loaded[name], weight.bfloat16().float()), name
+            continue
+        rows, error = weight.flatten(1), (loaded[name] - weight).flatten(1).abs().amax(dim=1)
+        step = rows.abs().amax(dim=1) / 127
+        assert (error <= 0.5001 * step).all(), name  # the rest is fp32's rounding
+        assert (error > 0.1 * step).any(), name
 
 
 def check_decoder(out: Path, model: ModelFolder) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import shutil
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 from huggingface_hub import errors
 
-from kinema.core.errors import InvalidInput, StorageError, WeightsError
+from kinema.core.errors import InvalidInput, MissingPackage, StorageError, WeightsError
 from kinema.core.progress import Progress
 from kinema.weights import hub
 from kinema.weights.families import FAMILIES
@@ -225,11 +226,20 @@ def test_a_model_that_could_not_be_read_is_not_downloaded(
 
 
 def test_without_the_client_there_are_no_downloads_and_no_errors(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "huggingface_hub", None)
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     assert hub.downloaded_models() == []
     assert hub.find_downloaded(ID) is None
-    with pytest.raises(ImportError):
-        look_up()
+
+
+def test_without_the_client_what_needs_it_names_the_extra(fake: hubs.FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    offer = look_up()
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    for ask in (look_up, lambda: hub.download(offer)):
+        with pytest.raises(MissingPackage) as e:
+            ask()
+        assert str(e.value) == f"model: '{ID}': needs huggingface_hub: pip install 'kinema[hub]'"
+    with pytest.raises(InvalidInput, match="is no hub id"):
+        look_up("no-owner")
 
 
 def test_an_empty_cache_holds_no_models(fake: hubs.FakeHub) -> None:

@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import Tensor
 
-from kinema.core.errors import WeightsError
+from kinema.core.errors import MissingPackage, WeightsError
 from kinema.weights.folder import ModelFolder
-from kinema.weights.transformers_parts import ENCODERS, TOKENIZERS, load_encoder, load_tokenizer
+from kinema.weights.transformers_parts import (
+    ENCODERS,
+    IMAGE_PROCESSORS,
+    TOKENIZERS,
+    load_encoder,
+    load_image_processor,
+    load_tokenizer,
+)
 from tests.weights import published
 
 with published.warnings.catch_warnings():
     published.warnings.simplefilter("ignore")
     import transformers
+    from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 SIZES: dict[str, Any] = {"hidden_size": 12, "intermediate_size": 20, "num_hidden_layers": 2, "num_attention_heads": 2}
 MADE: dict[str, tuple[str, dict[str, Any]]] = {
@@ -69,7 +79,9 @@ def test_encoders_give_what_was_saved(tmp_path: Path, class_name: str, capfd: py
 
 
 def test_every_class_of_the_lists_exists() -> None:
-    assert [name for name in (*ENCODERS, *TOKENIZERS) if not hasattr(transformers, name)] == []
+    assert [
+        name for name in (*ENCODERS, *TOKENIZERS, *IMAGE_PROCESSORS.values()) if not hasattr(transformers, name)
+    ] == []
 
 
 @pytest.mark.parametrize(
@@ -165,3 +177,56 @@ def test_a_tokenizer_without_files_is_refused(tmp_path: Path) -> None:
     (tmp_path / "part" / "tokenizer.json").write_text("{", encoding="utf-8")
     with pytest.raises(WeightsError, match="can't be loaded as a CLIPTokenizer"):
         load_tokenizer(folder_of(tmp_path, "CLIPTokenizer"), "part")
+
+
+@pytest.mark.parametrize("class_name", IMAGE_PROCESSORS)
+def test_image_processors_give_the_same_numbers(tmp_path: Path, class_name: str) -> None:
+    sizes = {"size": {"shortest_edge": 7}, "crop_size": {"height": 6, "width": 5}}
+    made = CLIPImageProcessorPil(**sizes, image_mean=[0.1, 0.2, 0.3])  # pyright: ignore[reportCallIssue]
+    made.save_pretrained(tmp_path / "part")
+    loaded = load_image_processor(folder_of(tmp_path, class_name), "part")
+    picture = np.random.default_rng(0).integers(0, 256, (17, 11, 3), dtype=np.uint8)
+    ours, theirs = (p([picture], return_tensors="pt")["pixel_values"] for p in (loaded, made))
+    assert torch.equal(ours, theirs)
+    assert ours.shape == (1, 3, 6, 5)
+
+
+def test_an_image_processor_that_can_not_be_read_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "part").mkdir()
+    with pytest.raises(WeightsError, match="has no preprocessor_config.json"):
+        load_image_processor(folder_of(tmp_path, "CLIPImageProcessor"), "part")
+    (tmp_path / "part" / "preprocessor_config.json").write_text("{", encoding="utf-8")
+    with pytest.raises(WeightsError, match="can't be loaded as a CLIPImageProcessorPil"):
+        load_image_processor(folder_of(tmp_path, "CLIPImageProcessor"), "part")
+    with pytest.raises(WeightsError, match="is not loaded; must be of transformers and one of CLIPImageProcessor"):
+        load_image_processor(folder_of(tmp_path, "ViTImageProcessor"), "part")
+
+
+@pytest.mark.parametrize(
+    "load, class_name, file",
+    [
+        (lambda folder: load_encoder(folder, "part", dtype=torch.float32), "CLIPTextModel", None),
+        (lambda folder: load_tokenizer(folder, "part"), "CLIPTokenizer", "tokenizer.json"),
+        (lambda folder: load_image_processor(folder, "part"), "CLIPImageProcessor", "preprocessor_config.json"),
+    ],
+)
+def test_without_transformers_the_extra_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, load: Any, class_name: str, file: str | None
+) -> None:
+    if file is None:
+        made(tmp_path, class_name)
+    else:
+        (tmp_path / "part").mkdir()
+        (tmp_path / "part" / file).write_text("{}", encoding="utf-8")
+    for module in [m for m in sys.modules if m.partition(".")[0] == "transformers"]:
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(MissingPackage, match=r"^part: '\w+': needs transformers: pip install 'kinema\[text\]'$"):
+        load(folder_of(tmp_path, class_name))
+
+
+def test_a_tokenizer_that_needs_sentencepiece_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sentencepiece", None)
+    (tmp_path / "part").mkdir()
+    (tmp_path / "part" / "spiece.model").write_bytes(b"words")
+    with pytest.raises(MissingPackage, match=r"needs sentencepiece: pip install 'kinema\[text\]'$"):
+        load_tokenizer(folder_of(tmp_path, "T5Tokenizer"), "part")

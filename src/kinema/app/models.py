@@ -61,7 +61,7 @@ class ModelEntry:
 
 @dataclass(frozen=True, kw_only=True)
 class ComponentEntry:
-    """A component of a model: its class, its parameters, what they are stored as and how many bytes they take."""
+    """A component of a model: its class, its parameters, what they are stored as and how many bytes they take, scales included."""
 
     name: str
     class_name: str
@@ -131,14 +131,14 @@ def inspect_model(name: str) -> Inspection:
     folder = open_model(name)
     components = []
     for component, (_, class_name) in folder.components.items():
-        tensors = folder.tensors(component).values()
+        weights = folder.weights(component).values()
         components.append(
             ComponentEntry(
                 name=component,
                 class_name=class_name,
-                parameters=sum(t.numel for t in tensors),
-                dtypes=tuple(sorted({t.dtype for t in tensors})),
-                bytes=sum(t.nbytes for t in tensors),
+                parameters=sum(t.numel for t in weights),
+                dtypes=tuple(sorted({t.dtype for t in weights})),
+                bytes=sum(t.nbytes for t in folder.tensors(component).values()),
             )
         )
     return Inspection(entry=_entry(name, folder), components=tuple(components), settings=folder.settings)

@@ -19,16 +19,22 @@ def train_mini(
     out: str,
     *,
     budget_minutes: float,
+    start: str | None = None,
     device: str = "cpu",
     workers: int = 0,
     observer: Observer = ignore_progress,
     cancel: CancelToken | None = None,
 ) -> tuple[Path, Facts]:
-    """The model folder, and what each phase found out. Raises: InvalidInput, StorageError, TrainingError, Cancelled."""
+    """The model folder, and what each phase found out; trained on from the model ``start``, or from nothing.
+
+    Raises: InvalidInput, StorageError, TrainingError, Cancelled.
+    """
     _check(device, budget_minutes=budget_minutes, workers=workers)
     from kinema.training import mini
 
-    facts = mini.train_mini(budget_minutes, Path(out), device=device, workers=workers, observer=observer, cancel=cancel)
+    facts = mini.train_mini(
+        budget_minutes, Path(out), start=start, device=device, workers=workers, observer=observer, cancel=cancel
+    )
     return Path(out) / "model", facts
 
 

@@ -14,17 +14,21 @@ from kinema.cli.interrupts import INTERRUPTED, was_interrupted
 from kinema.core.errors import InvalidInput, KinemaError
 
 # module -> the extra that brings it
-_EXTRAS = {
+EXTRAS = {
     "transformers": "text",
     "sentencepiece": "text",
     "tokenizers": "text",
+    "ftfy": "text",
     "huggingface_hub": "hub",
+    "torchao": "quantise",
     "scenedetect": "curate",
     "cv2": "curate",
     "fastapi": "serve",
     "uvicorn": "serve",
     "sqlalchemy": "serve",
+    "alembic": "serve",
     "httpx": "serve",
+    "psycopg": "postgres",
     "ray": "cluster",
     "tensorboard": "dev",
 }
@@ -54,7 +58,7 @@ def problem_of(error: BaseException) -> Problem:
         return _usage_problem(error)
     module = error.name.partition(".")[0] if isinstance(error, ImportError) and error.name else "kinema"
     if module != "kinema":
-        extra = f"[{_EXTRAS[module]}]" if module in _EXTRAS else ""
+        extra = f"[{EXTRAS[module]}]" if module in EXTRAS else ""
         return _problem(2, "install", module, f"is missing; pip install 'kinema{extra}'")
     if isinstance(error, MemoryError):
         return Problem(exit_code=1, message="out of memory; close other programs or ask for less")

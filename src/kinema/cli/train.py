@@ -17,6 +17,10 @@ def mini(
         str, typer.Option(metavar="FOLDER", help="Where everything goes; the same command goes on after a stop.")
     ] = "runs/mini",
     budget: Annotated[float, typer.Option(metavar="MINUTES", help="For the whole recipe, on two cores.")] = 60.0,
+    start: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL", help="Go on from a Kinema model, by name or folder, not from nothing."),
+    ] = None,
     device: Annotated[str, typer.Option(metavar="NAME", help="cpu or cuda.")] = "cpu",
     workers: Annotated[int, typer.Option(help="Processes that render and encode.")] = 0,
     as_json: JsonOption = False,
@@ -29,8 +33,9 @@ def mini(
 
     with make_reporter(as_json=as_json) as reporter, stops_on_signals(CancelToken()) as cancel:
         model, facts = train.train_mini(
-            out, budget_minutes=budget, device=device, workers=workers, observer=reporter.progress, cancel=cancel
-        )
+            out, budget_minutes=budget, start=start, device=device, workers=workers, observer=reporter.progress,
+            cancel=cancel,
+        )  # fmt: skip
         reporter.note(f'try it: kinema generate "a puppy plays in the park" --model {model}')
         reporter.result("training", {"model": str(model), "phases": dict(facts)}, str(model))
 

@@ -3,10 +3,12 @@
     KinemaError
     ├── InvalidInput            a field with a value that breaks a rule (exit code 2)
     │   ├── UnsupportedRequest  well-formed, but this model or build can't do it
+    │   │   └── MissingPackage  a package that isn't installed (an ImportError too)
     │   ├── RefusedContent      a prompt that the content checks object to
     │   ├── MediaError          a picture, video or sound file that can't be read or written
     │   └── WeightsError        weights or model folders that don't fit (missing, extra, NaN, shape)
     ├── StorageError            the disk is full, read-only, or a path can't be made (exit code 2)
+    ├── OutOfMemory             a phase of a run needs more memory than there is
     ├── TrainingError           a run that can't go on (diverged, or a checkpoint of another recipe)
     └── Cancelled               stopped on request (exit code 130)
 
@@ -52,6 +54,10 @@ class UnsupportedRequest(InvalidInput):
     """A well-formed request that this model can't serve; the rule names the nearest it can."""
 
 
+class MissingPackage(UnsupportedRequest, ImportError):
+    """What needs a package that isn't installed; the rule names the extra that brings it, ``name`` is the package."""
+
+
 class RefusedContent(InvalidInput):
     """A prompt that asks for what the content checks refuse; the rule names the category and the words."""
 
@@ -68,6 +74,10 @@ class StorageError(KinemaError):
     """A place that can't be written: full, read-only, or not a folder."""
 
     exit_code = 2
+
+
+class OutOfMemory(KinemaError):
+    """A phase of a run that needs more memory than there is; the text says what to change."""
 
 
 class TrainingError(KinemaError):
@@ -96,6 +106,20 @@ def shown(value: object) -> str:
     # whatever the value: an array's or a dict's own text may have several lines
     text = repr(value) if isinstance(value, str) else " ".join(str(value).split())
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
+
+
+@contextmanager
+def needs_extra(extra: str, field: str, value: object) -> Iterator[None]:
+    """Turns an import that fails within it into a `MissingPackage` that names Kinema's ``extra``; ``field``: what it is needed for."""
+    try:
+        yield
+    except ImportError as e:
+        package = e.name.partition(".")[0] if e.name else None
+        first_line = (str(e).strip() or "a package").splitlines()[0]
+        rule = f"needs {package or f'what is missing ({first_line})'}: pip install 'kinema[{extra}]'"
+        error = MissingPackage(field, value, rule)
+        error.name = package
+        raise error from e
 
 
 @contextmanager

@@ -189,6 +189,11 @@ class MiniRecipe:
         text = _lasting(self.text, shares.text * minutes)
         return replace(self, vae_frames=frames, vae=vae, decoder=decoder, text=text, stages=tuple(stages))
 
+    def going_on(self, minutes: float) -> MiniRecipe:
+        """This recipe sized for a run of ``minutes`` that keeps autoencoder and text encoder as they are. Raises: InvalidInput."""
+        self.within(minutes)  # so that an error names what was given
+        return self.within(minutes / (1 - self.shares.vae - self.shares.decoder - self.shares.text))
+
     def for_phase(self, phase: str, minutes: float) -> MiniRecipe:
         """This recipe with all of ``minutes`` for ``phase``, data sized as for a whole run of as many. Raises: InvalidInput."""
         whole = self.within(minutes)

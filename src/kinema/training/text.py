@@ -171,12 +171,17 @@ class Readers(nn.Module):
 class TextTask:
     """A `Task`: reads the attributes that captions name."""
 
-    def __init__(self, recipe: TextRecipe, *, device: str = "cpu", known: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, recipe: TextRecipe, *, device: str = "cpu", known: Mapping[str, Any] | None = None,
+        start: Mapping[str, Tensor] | None = None,
+    ) -> None:  # fmt: skip
         self.recipe, self.device = recipe, torch.device(device)
         self.loader = Captions(recipe)
         self.encoder, self.readers = ByteTextEncoder(recipe.config), Readers(recipe.config, self.loader.values)
         self.encoder.init_weights(generator(recipe.loop.seed, TEXT))
         self.readers.init_weights()
+        if start is not None:
+            self.encoder.load_state_dict(start)
         self.modules: dict[str, nn.Module] = {TEXT: self.encoder.to(self.device), READERS: self.readers.to(self.device)}
         self.facts = measured_facts(self._try, self.device, wanted=recipe.dtype, known=known)
 
@@ -221,14 +226,14 @@ class TextTask:
 
 
 def train_text(
-    recipe: TextRecipe, *, folder: Path, device: str = "cpu", observer: Observer = ignore_progress,
-    cancel: CancelToken | None = None,
+    recipe: TextRecipe, *, folder: Path, device: str = "cpu", start: Mapping[str, Tensor] | None = None,
+    observer: Observer = ignore_progress, cancel: CancelToken | None = None,
 ) -> Outcome:  # fmt: skip
-    """Trains in ``folder`` to the end of the recipe's budget, going on from the newest checkpoint there.
+    """Trains in ``folder`` to the end of the recipe's budget, going on from the newest checkpoint there; a new run begins at ``start``.
 
     Raises: Cancelled after a checkpoint; TrainingError for a checkpoint of another recipe.
     """
-    task = TextTask(recipe, device=device, known=facts_of_latest(folder))
+    task = TextTask(recipe, device=device, known=facts_of_latest(folder), start=start)
     identity = {
         "model": asdict(recipe.config),
         "batch": recipe.batch,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,6 +21,7 @@ from kinema.flow.times import time_bins
 from kinema.models.text.byte_encoder import ByteTextEncoder, ByteTextEncoderConfig, tokenize
 from kinema.models.transformers.config import VideoTransformerConfig
 from kinema.models.transformers.video import VideoTransformer
+from kinema.training import checkpoints
 from kinema.training.conditions import ConditionRecipe, TimeRecipe, draw_conditions, masked_loss, scalar_values
 from kinema.training.loop import Loop, LoopRecipe, Outcome, averaged, facts_of_latest
 from kinema.training.speed import Dtype, autocast, compile_or_not, count_flops, measured_facts
@@ -229,14 +231,16 @@ def train_transformer(  # noqa: PLR0913 - what, from what, where, and who watche
     """Trains in ``folder`` to the end of the recipe's budget, going on from the newest checkpoint there; a new run begins at ``start``.
 
     ``start`` may hold the weights of both modules or of one.
-    Raises: Cancelled after a checkpoint; TrainingError for a checkpoint of another recipe.
+    Raises: Cancelled after a checkpoint; TrainingError for a checkpoint of another recipe or another start.
     """
-    known = facts_of_latest(folder)
+    identity, found, known = identity_of(recipe, train, start), checkpoints.latest(folder), facts_of_latest(folder)
+    if found and "start" not in checkpoints.load_state(found)["recipe"]:
+        del identity["start"]  # begun by a version that didn't write down what from
     task = TransformerTask(
         recipe, train, validation=validation, device=device, start=None if known else start, known=known,
         on_validate=on_validate,
     )  # fmt: skip
-    loop = Loop(task, recipe.loop, folder, identity=identity_of(recipe, train))
+    loop = Loop(task, recipe.loop, folder, identity=identity)
     return loop.run(observer=observer, cancel=cancel)
 
 
@@ -245,7 +249,7 @@ def trained_weights(folder: Path) -> dict[str, dict[str, Tensor]]:
     return {name: averaged(folder, name) for name in (TRANSFORMER, TEXT)}
 
 
-def identity_of(recipe: TransformerRecipe, train: ShardSet) -> dict[str, Any]:
+def identity_of(recipe: TransformerRecipe, train: ShardSet, start: Weights | None = None) -> dict[str, Any]:
     """What a resumed run must have in common with the one before, besides its loop."""
     return {
         "model": asdict(recipe.config),
@@ -258,4 +262,15 @@ def identity_of(recipe: TransformerRecipe, train: ShardSet) -> dict[str, Any]:
         "shares": {str(b): s for b, s in (recipe.shares or {}).items()},
         "compile": recipe.compile,
         "data": train.fingerprint,
+        "start": None if start is None else _hash(start),
     }
+
+
+def _hash(weights: Weights) -> str:
+    """The SHA-256 of names, dtypes, shapes and numbers."""
+    digest = hashlib.sha256()
+    for module, tensors in sorted(weights.items()):
+        for name, tensor in sorted(tensors.items()):
+            digest.update(f"{module}.{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+            digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

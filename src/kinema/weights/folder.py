@@ -20,7 +20,7 @@ from kinema.core.errors import InvalidInput, WeightsError
 from kinema.weights import hub
 from kinema.weights.digest import digest_files
 from kinema.weights.families import FAMILIES
-from kinema.weights.files import CONFIG_NAMES, PICKLE_SUFFIXES, tensor_files, tensors_in
+from kinema.weights.files import CONFIG_NAMES, PICKLE_SUFFIXES, split_scales, tensor_files, tensors_in
 from kinema.weights.header import TensorInfo
 from kinema.weights.single import open_checkpoint, read_tensors
 
@@ -78,6 +78,10 @@ class ModelFolder:
             return {info.name: info for info in read_tensors(self.replaced[component])}
         self._check(component)
         return tensors_in(self.tensor_files(component)) if _has_weights(self.path / component) else {}
+
+    def weights(self, component: str) -> dict[str, TensorInfo]:
+        """`tensors` without the scales that stand beside quantised ones: what a network's parameters are. Raises: WeightsError."""
+        return split_scales(self.path / component, self.tensors(component))[1]
 
     def with_file(self, component: str, file: str | os.PathLike[str]) -> ModelFolder:
         """The same model with the tensors of ``component`` from a single ``file``; see `kinema.weights.single`.

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kinema.core.errors import InvalidInput, StorageError, WeightsError, storage_errors
+from kinema.core.errors import InvalidInput, StorageError, WeightsError, needs_extra, storage_errors
 from kinema.core.progress import Observer, Progress, ignore_progress
 from kinema.weights.files import PICKLE_SUFFIXES
 
@@ -84,11 +84,12 @@ def look_up(model: str, *, knows: Callable[[str], bool]) -> Offer:
 
     Its ``model_index.json`` is read first; ``knows(pipeline class)`` says whether the rest is worth its bytes.
     Raises: InvalidInput for an id or revision that doesn't exist, needs a login, or when the hub can't be reached;
-    WeightsError for a model that Kinema couldn't read.
+    WeightsError for a model that Kinema couldn't read; MissingPackage without the hub's client.
     """
-    from huggingface_hub import HfApi, hf_hub_download
-
     name, revision = _split(model)
+    with needs_extra("hub", "model", model):
+        from huggingface_hub import HfApi, hf_hub_download
+
     with _hub_errors(model):
         info = HfApi().model_info(name, revision=revision, files_metadata=True)
         sizes = {f.rfilename: f.size or 0 for f in info.siblings or ()}
@@ -111,10 +112,11 @@ def download(offer: Offer, *, observer: Observer = ignore_progress, shows_bars: 
     """The folder with all files of ``offer``. What is there already is left, what was broken off goes on.
 
     The revision's name is written last, so that an unfinished download isn't taken for a model. ``shows_bars`` leaves the
-    client's own bars on. Raises: InvalidInput as `look_up`; StorageError for a full disk. After an error or an interrupt
-    what was downloaded stays.
+    client's own bars on. Raises: InvalidInput as `look_up`; StorageError for a full disk; MissingPackage without the hub's
+    client. After an error or an interrupt what was downloaded stays.
     """
-    from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
+    with needs_extra("hub", "model", offer.model):
+        from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
 
     def is_here(file: str) -> bool:
         return isinstance(try_to_load_from_cache(offer.model, file, revision=offer.commit), str)

@@ -1,5 +1,6 @@
-"""Text encoders, picture encoders and tokenizers of published models, through transformers' classes: safetensors only, no remote code.
+"""Text and picture encoders, tokenizers and image processors of published models, through transformers' classes.
 
+Safetensors only, no remote code.
 transformers (the extra ``text``) is imported where it is used.
 """
 
@@ -7,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
-from kinema.core.errors import WeightsError, choices
+from kinema.core.errors import WeightsError, choices, needs_extra
 from kinema.weights.files import listed, tensor_files, tensors_in
 from kinema.weights.tensors import is_finite
 
@@ -39,7 +42,12 @@ TOKENIZERS = (
     "T5Tokenizer",
     "T5TokenizerFast",
 )
-_VOCABULARIES = ("tokenizer.json", "vocab.json", "vocab.txt", "spiece.model", "tokenizer.model")
+# Published name -> the class that is taken: pictures are resized by Pillow whatever else is installed, so that pixels stay the same.
+IMAGE_PROCESSORS: dict[str, str] = dict.fromkeys(
+    ("CLIPImageProcessor", "CLIPImageProcessorFast", "CLIPImageProcessorPil"), "CLIPImageProcessorPil"
+)
+_SENTENCEPIECE = ("spiece.model", "tokenizer.model")
+_VOCABULARIES = ("tokenizer.json", "vocab.json", "vocab.txt", *_SENTENCEPIECE)
 
 
 def load_encoder(
@@ -48,27 +56,21 @@ def load_encoder(
     """The text or picture encoder of ``component``, in eval mode, without gradients.
 
     Raises: WeightsError for a class that isn't one of `ENCODERS`, tensors that are missing, unexpected, misshapen or not
-    finite, or files that can't be read; ImportError without transformers.
+    finite, or files that can't be read; MissingPackage without transformers.
     """
     name = _checked(folder, component, ENCODERS)
     place = folder.path / component
     tensors_in(tensor_files(place))  # refuses pickles, missing and truncated shards by name
-    import transformers
-
-    try:
-        with _in_silence():
-            model, found = getattr(transformers, name).from_pretrained(
-                place,
-                dtype=dtype,
-                use_safetensors=True,
-                local_files_only=True,
-                trust_remote_code=False,
-                ignore_mismatched_sizes=True,  # they are named below, as all that doesn't fit
-                output_loading_info=True,
-            )
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as e:
-        first = next(iter(str(e).strip().splitlines()), type(e).__name__)
-        raise WeightsError(component, place, f"can't be loaded as a {name}: {first}") from e
+    with needs_extra("text", component, name), _in_silence():
+        model, found = _from_pretrained(
+            component,
+            name,
+            place,
+            dtype=dtype,
+            use_safetensors=True,
+            ignore_mismatched_sizes=True,  # they are named below, as all that doesn't fit
+            output_loading_info=True,
+        )
     kinds = {"missing": "missing_keys", "unexpected": "unexpected_keys", "misshapen": "mismatched_keys"}
     named = {what: [k if isinstance(k, str) else k[0] for k in found.get(key, ())] for what, key in kinds.items()}
     named["not finite"] = [n for n, t in model.state_dict().items() if not is_finite(t)]
@@ -78,15 +80,37 @@ def load_encoder(
 
 
 def load_tokenizer(folder: ModelFolder, component: str) -> Any:
-    """The tokenizer of ``component``. Raises: WeightsError as `load_encoder`; ImportError without transformers."""
+    """The tokenizer of ``component``. Raises: WeightsError as `load_encoder`; MissingPackage without transformers or sentencepiece."""
     name = _checked(folder, component, TOKENIZERS)
     place = folder.path / component
-    if not any((place / file).is_file() for file in _VOCABULARIES):  # else it would be made without a word
+    found = [file for file in _VOCABULARIES if (place / file).is_file()]
+    if not found:  # else it would be made without a word
         raise WeightsError(component, place, f"has no vocabulary; must hold {choices(_VOCABULARIES)}")
+    with needs_extra("text", component, name):
+        if set(found) <= set(_SENTENCEPIECE):
+            # without it transformers would take them for another format and ask for that one's package
+            import_module("sentencepiece")
+        return _from_pretrained(component, name, place)
+
+
+def load_image_processor(folder: ModelFolder, component: str) -> Any:
+    """The image processor of ``component``. Raises: WeightsError as `load_encoder`; MissingPackage without transformers."""
+    name = IMAGE_PROCESSORS[_checked(folder, component, tuple(IMAGE_PROCESSORS))]
+    place = folder.path / component
+    if not (place / "preprocessor_config.json").is_file():
+        raise WeightsError(component, place, "has no preprocessor_config.json")
+    with needs_extra("text", component, name):
+        return _from_pretrained(component, name, place)
+
+
+def _from_pretrained(component: str, name: str, place: Path, **options: Any) -> Any:
+    """What transformers' class ``name`` makes of the files in ``place``. Raises: WeightsError; ImportError."""
     import transformers
 
     try:
-        return getattr(transformers, name).from_pretrained(place, local_files_only=True, trust_remote_code=False)
+        return getattr(transformers, name).from_pretrained(
+            place, local_files_only=True, trust_remote_code=False, **options
+        )
     except (OSError, ValueError, RuntimeError, KeyError, TypeError) as e:
         first = next(iter(str(e).strip().splitlines()), type(e).__name__)
         raise WeightsError(component, place, f"can't be loaded as a {name}: {first}") from e
