@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 import kinema
-from kinema.app.clips import fill_order, place_order
+from kinema.app.clips import fill_order, in_its_words, place_order
 from kinema.app.prompts import PromptPolicy, prepare_prompt
 from kinema.app.reproduce import read_job, run_job
 from kinema.core.card import ModelCard
@@ -50,6 +51,14 @@ def test_a_card_without_a_vocabulary_leaves_the_words(toy_card: ModelCard) -> No
     prepared = prepare_prompt(request(style="cinematic"), card)
     assert prepared.request.prompt.startswith(f"{TYPED}, cinematic style")
     assert prepared.notes("big") == [], "whose styles nobody listed"
+
+
+def test_words_stay_as_typed_for_a_model_that_was_trained_so(toy_card: ModelCard) -> None:
+    card = replace(toy_card, one_spelling=False, vocabulary={})
+    asked = request("“a”  puppy,狗", negative_prompt="ｄark")
+    same = in_its_words(asked, card)
+    assert (same, prepare_prompt(same, card).request) == (asked, asked)
+    assert in_its_words(asked, toy_card).negative_prompt == "dark"
 
 
 def test_a_prepared_request_is_not_prepared_again(toy_card: ModelCard) -> None:

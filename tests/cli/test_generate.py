@@ -151,9 +151,14 @@ def test_a_dry_run_makes_nothing(kinema: Kinema, toy_model: str, fake_engine: Fa
     assert plan["event"] == "plan"
     assert [c["seed"] for c in plan["clips"]] == [5, 6]
     assert plan["estimate"]["total_flops"] > 0
+    assert plan["estimate"]["peak_bytes"] == max(plan["estimate"]["memory_bytes"].values()) > 250e6, "torch's own, too"
+    offered = {(way["offload"], way["quantise"]): way["peak_bytes"] for way in plan["placements"]}
+    assert offered["none", "none"] == plan["estimate"]["peak_bytes"] >= offered["disk", "none"]
+    assert ("disk", "int8") not in offered
     assert plan["shape"] == {"frames": 9, "height_px": 32, "width_px": 32, "fps": 8.0}
     text = kinema("generate", "a", "--model", toy_model, "--seed", "5", "--dry-run")
     assert "32x32, 9 frames at 8 fps" in text.out
+    assert "memory: load 0.2" in text.out
     assert files() == []
     assert not fake_engine.requests
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -129,6 +130,13 @@ def test_mistakes_are_one_line(kinema: Kinema, arguments: tuple[str, ...], begin
     assert answer.code == 2
     assert answer.err.startswith(begin)
     assert len(answer.err.splitlines()) == 1
+
+
+def test_get_without_the_hub_s_client_names_the_extra(kinema: Kinema, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    answer = kinema("models", "get", ID)
+    assert answer.code == 2
+    assert answer.err == f"error: model: '{ID}': needs huggingface_hub: pip install 'kinema[hub]'\n"
 
 
 def test_files_that_are_no_weights_are_one_line(kinema: Kinema, tmp_path: Path) -> None:

@@ -149,6 +149,21 @@ def test_training_has_bounds(kinema: Kinema, verb: str, flags: str, field: str) 
     assert list(Path().iterdir()) == []
 
 
+def test_train_mini_goes_on_from_a_model(kinema: Kinema, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = kinema("train", "mini", "--start", "no-such-model")
+    assert (answer.code, answer.err.count("\n")) == (2, 1)
+    assert answer.err.startswith("error: model: 'no-such-model': is neither a shipped model")
+    assert list(Path().iterdir()) == []
+
+    def trained(out: str, **how: Any) -> tuple[Path, dict[str, Any]]:
+        return Path(out) / "model", {"start": how["start"]}
+
+    monkeypatch.setattr(train, "train_mini", trained)
+    for flags, start in ((["--start", "kinema-mini"], "kinema-mini"), ([], None)):
+        *_, result = kinema("train", "mini", *flags, "--json").events
+        assert result == {"event": "training", "model": "runs/mini/model", "phases": {"start": start}}
+
+
 def test_train_judges_tells_where_they_are(kinema: Kinema, monkeypatch: pytest.MonkeyPatch) -> None:
     def trained(out: str, **how: Any) -> tuple[Path, dict[str, Any]]:
         how["observer"](Progress(phase="train", step=1, steps=2))

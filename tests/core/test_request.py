@@ -47,6 +47,7 @@ def test_every_field_round_trips_alone() -> None:
         "seed": 5,
         "steps": 7,
         "guidance": 3.5,
+        "guidance_2": 2.5,
         "model": "other",
         "style": "ink",
         "keyframes": (Keyframe(CAT, 1.5), Keyframe(CAT, -1)),

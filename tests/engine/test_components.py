@@ -16,8 +16,8 @@ from kinema.core.errors import KinemaError, WeightsError
 from kinema.core.geometry import Compression
 from kinema.core.request import GenerationRequest
 from kinema.engine import denoise as denoise_module
-from kinema.engine.components import residency_key
 from kinema.engine.engine import Engine
+from kinema.engine.families.family import residency_key
 from tests.engine.conftest import save_tiny
 
 
@@ -99,7 +99,7 @@ def test_out_of_memory_says_what_to_do(
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError(message)
 
-    monkeypatch.setattr(denoise_module, "sample", fail)
+    monkeypatch.setattr(denoise_module, "walk", fail)
     with pytest.raises(KinemaError, match="^out of memory during denoise: .* GB; .*fewer seconds") as e:
         engine.generate(request_)
     assert "\n" not in str(e.value)
@@ -111,7 +111,7 @@ def test_other_errors_pass_through(
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(denoise_module, "sample", fail)
+    monkeypatch.setattr(denoise_module, "walk", fail)
     with pytest.raises(RuntimeError, match="a bug"):
         engine.generate(request_)
 

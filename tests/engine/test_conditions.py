@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from kinema.core.request import GenerationRequest
 from kinema.engine.clock import RunClock
-from kinema.engine.conditions import Conditions, build_conditions
 from kinema.engine.engine import Engine
+from kinema.engine.families.kinema import Kinema
+from kinema.engine.families.kinema_conditions import Conditions, build_conditions
 from kinema.engine.resolve import resolve
 
 
@@ -13,8 +14,10 @@ def conditions_of(engine: Engine, request: GenerationRequest) -> Conditions:
     """What the networks are told of ``request``."""
     engine.generate(request.replace(steps=1))  # loads them
     assert engine._resident is not None
+    model = engine._resident[1]
+    assert isinstance(model, Kinema)
     resolved = resolve(request, engine.card, model="tiny")
-    return build_conditions(engine._resident[1], [resolved], [{}], RunClock(lambda _: None, None, decode_share=0.1))
+    return build_conditions(model, [resolved], [{}], RunClock(lambda _: None, None, decode_share=0.1))
 
 
 def test_guidance_strengthens_the_camera_and_leaves_the_numbers(engine: Engine, request_: GenerationRequest) -> None:

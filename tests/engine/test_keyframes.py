@@ -12,9 +12,9 @@ import torch
 from kinema.core.errors import InvalidInput, MediaError, UnsupportedRequest
 from kinema.core.media_ref import Keyframe, MediaRef
 from kinema.core.request import GenerationRequest
-from kinema.engine.components import Components
-from kinema.engine.conditions import encode_picture
 from kinema.engine.engine import Engine
+from kinema.engine.families.kinema import Kinema
+from kinema.engine.families.kinema_conditions import encode_picture
 from kinema.engine.scope import run_scope
 from kinema.engine.state import GenerationState
 from kinema.media.picture import read_picture
@@ -26,10 +26,12 @@ def at(path: Path, *times_s: float) -> tuple[Keyframe, ...]:
     return tuple(Keyframe(MediaRef(str(path)), t) for t in times_s)
 
 
-def resident(engine: Engine) -> Components:
+def resident(engine: Engine) -> Kinema:
     """The engine's networks, once it has made a clip."""
     assert engine._resident is not None
-    return engine._resident[1]
+    model = engine._resident[1]
+    assert isinstance(model, Kinema)
+    return model
 
 
 def latents_of(engine: Engine, path: Path, place: int) -> torch.Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from kinema.core.card import ModelCard
@@ -70,6 +72,29 @@ def test_a_strength_needs_a_source(tiny_card: ModelCard) -> None:
 def test_what_the_model_can_not_do_is_named(tiny_card: ModelCard, change: dict, field: str) -> None:
     with pytest.raises(UnsupportedRequest, match=f"^{field}: "):
         resolve(GenerationRequest(prompt="x").replace(**change), tiny_card, model="m")
+
+
+def test_guidance_is_filled_in_for_both_networks(tiny_card: ModelCard) -> None:
+    two = with_card(tiny_card, default_guidance_2=1.5)
+    for asked, found in (((None, None), (2.5, 1.5)), ((4.0, None), (4.0, 4.0)), ((4.0, 0.5), (4.0, 0.5))):
+        request = GenerationRequest(prompt="x", guidance=asked[0], guidance_2=asked[1])
+        resolved = resolve(request, two, model="m")
+        assert (resolved.guidance, resolved.request.guidance_2) == found
+        assert resolve(resolved.request, two, model="m") == resolved, "what is resolved stays"
+    assert resolve(GenerationRequest(prompt="x"), tiny_card, model="m").request.guidance_2 is None
+
+
+def test_guidance_that_is_built_in_needs_no_second_evaluation(tiny_card: ModelCard) -> None:
+    built_in = with_card(tiny_card, embedded_guidance=True)
+    assert not resolve(GenerationRequest(prompt="x", guidance=6.0), built_in, model="m").is_guided
+
+
+def test_words_stay_as_typed_where_a_model_was_trained_so(tiny_card: ModelCard) -> None:
+    typed: dict[str, Any] = {"prompt": "“a”  cat,狗", "negative_prompt": "ｄark"}
+    for one_spelling, words in ((True, ('"a" cat，狗', "dark")), (False, tuple(typed.values()))):
+        card = with_card(tiny_card, one_spelling=one_spelling)
+        resolved = resolve(GenerationRequest(**typed), card, model="m").request
+        assert (resolved.prompt, resolved.negative_prompt) == words
 
 
 def test_a_prompt_of_invisible_characters_is_empty(tiny_card: ModelCard) -> None:

@@ -24,6 +24,7 @@ PLANTED = [
     ("no-package-root", "world", "def f():\n    from kinema import Engine"),
     ("torch-free", "media", "import torch"),
     ("torch-free", "prompt", "def f():\n    import torch.nn.functional"),
+    ("torch-free", "serve", "def f():\n    from kinema.engine import engine"),
     ("core-alone", "core", "import numpy"),
     ("models-flow-no-rooms", "models", "def f():\n    from kinema.media import read"),
     ("models-flow-no-rooms", "flow", "import safetensors.torch"),

@@ -47,7 +47,16 @@ def test_an_unknown_name_is_an_attribute_error_that_lists_the_known() -> None:
 
 def test_the_extras_are_those_of_the_architecture(configuration: dict[str, Any]) -> None:
     project = configuration["project"]
-    assert set(project["optional-dependencies"]) == {"text", "hub", "curate", "serve", "cluster", "dev"}
+    assert set(project["optional-dependencies"]) == {
+        "text",
+        "hub",
+        "quantise",
+        "curate",
+        "serve",
+        "postgres",
+        "cluster",
+        "dev",
+    }
     assert project["requires-python"] == ">=3.10"
 
 

@@ -83,6 +83,7 @@ def hunyuan_video(
             **{name: ["transformers", class_name] for name, (class_name, _) in stand_ins.items()},
             "tokenizer": ["transformers", "LlamaTokenizerFast"],
             "tokenizer_2": ["transformers", "CLIPTokenizer"],
+            **({"image_processor": ["transformers", "CLIPImageProcessor"]} if "ImageToVideo" in pipeline else {}),
         },
     )
     _write_stand_ins(root, stand_ins)

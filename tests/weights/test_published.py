@@ -53,6 +53,10 @@ def test_hunyuan_video_is_described(hunyuan: Path) -> None:
     sizes = {f.parent.name: f.stat().st_size for f in hunyuan.glob("text*/*.safetensors")}
     assert set(card.parameters) == {"transformer", "vae", *sizes}
     assert card.parameters["text_encoder"] == 65
+    # without modulation: 24 squares of the width (32) in each of two dual blocks, 12 in each of three single ones
+    assert set(card.blocks) == {"transformer"}
+    assert card.blocks["transformer"].quantised == (2 * 24 + 3 * 12) * 32**2
+    assert card.blocks["transformer"].parameters < card.parameters["transformer"]
     assert ModelCard.from_json(card.to_json()) == card
 
 
@@ -63,6 +67,8 @@ def test_hunyuan_video_from_a_picture_is_described(tmp_path: Path, kind: str, ch
     folder = published.hunyuan_video(tmp_path / "m", pipeline=pipeline, transformer=changes, text=PICTURE_HUNYUAN)
     card = open_model(folder).card
     assert (card.conditions, card.needs, card.text_tokens) == (("keyframes",), ("keyframes",), tokens)
+    assert (card.keyframes_at, card.max_frames) == ((0.0,), 125 if kind == "latent_concat" else 129)
+    assert ModelCard.from_json(card.to_json()) == card
     assert card.default_guidance == (6.0 if kind == "token_replace" else 1.0)
     request = GenerationRequest(prompt="a", size="64x48", frames=5)
     with pytest.raises(UnsupportedRequest, match="^keyframes: 'none': m can't do without; give a picture"):
@@ -71,31 +77,33 @@ def test_hunyuan_video_from_a_picture_is_described(tmp_path: Path, kind: str, ch
 
 
 @pytest.mark.parametrize(
-    "options, version, steps, guidance, extra",
+    "options, version, steps, guidance, guidance_2",
     [
-        ({}, "2.1", 50, 5.0, {}),
-        ({"has_experts": True}, "2.2", 40, 4.0, {"guidance_2": 3.0}),
-        ({"pipeline": "WanImageToVideoPipeline", "transformer": {"in_channels": 16}}, "2.1", 50, 5.0, {}),
+        ({}, "2.1", 50, 5.0, None),
+        ({"has_experts": True}, "2.2", 40, 4.0, 3.0),
+        ({"pipeline": "WanImageToVideoPipeline", "transformer": {"in_channels": 16}}, "2.1", 50, 5.0, None),
         (
             {"pipeline": "WanImageToVideoPipeline", "transformer": PICTURE_WAN, "sees_picture": True},
-            "2.1", 50, 5.0, {},
+            "2.1", 50, 5.0, None,
         ),
         (
             {"pipeline": "WanImageToVideoPipeline", "transformer": {"in_channels": 16}, "has_experts": True},
-            "2.2", 40, 3.5, {"guidance_2": 3.5},
+            "2.2", 40, 3.5, 3.5,
         ),
     ],
 )  # fmt: skip
 def test_wan_is_described(
-    tmp_path: Path, options: dict[str, Any], version: str, steps: int, guidance: float, extra: dict[str, float]
+    tmp_path: Path, options: dict[str, Any], version: str, steps: int, guidance: float, guidance_2: float | None
 ) -> None:
     folder = open_model(published.wan(tmp_path / "m", **options))
     card = folder.card
     assert (card.family, card.version, card.license) == ("wan", version, "Apache-2.0")
-    assert (card.default_steps, card.default_guidance, dict(card.training)) == (steps, guidance, extra)
+    assert (card.default_steps, card.default_guidance, card.default_guidance_2) == (steps, guidance, guidance_2)
     assert (card.fps, card.max_frames, card.text_tokens, card.joint_text) == ((16.0,), 81, 512, False)
     assert card.sizes[0] == (832, 480)
     is_picture = "pipeline" in options
+    assert card.keyframes_at == (((0.0,) if "sees_picture" in options else (0.0, -1.0)) if is_picture else ())
+    assert not card.one_spelling
     assert card.needs == (("keyframes",) if is_picture else ())
     assert folder.settings.get("boundary_ratio") == (0.875 if options.get("has_experts") else None)
 

@@ -18,6 +18,7 @@ from kinema.core.geometry import VideoShape
 from kinema.core.progress import CancelToken, Observer, Progress, ignore_progress
 from kinema.core.protocols import C, Clip, GenerationEngine
 from kinema.core.request import MAX_SEED, GenerationRequest
+from kinema.prompt.normalise import normalise
 from kinema.weights.folder import open_model
 from kinema.world.scene import CAMERA_ALIASES
 
@@ -100,7 +101,7 @@ def place_order(
     if not 1 <= count <= MAX_COUNT:
         raise InvalidInput("count", count, f"must be from 1 to {MAX_COUNT}")
     card = open_model(request.model).card
-    request = with_known_camera(request, card)
+    request = in_its_words(request, card)
     shape = card.check(request.replace(style=None) if "style" not in card.conditions else request)
     first = secrets.randbelow(_MAX_FRESH_SEED) if request.seed is None else request.seed
     if first + count - 1 > MAX_SEED:
@@ -115,6 +116,13 @@ def place_order(
     words = {"prompt": prepared.request.prompt, "original_prompt": prepared.request.original_prompt}
     requests = tuple(r.replace(**words) for r in requests)
     return Order(card=card, shape=shape, requests=requests, paths=paths, prompt=prepared)
+
+
+def in_its_words(request: GenerationRequest, card: ModelCard) -> GenerationRequest:
+    """``request`` with prompts spelled as ``card``'s model reads them, and its camera by the model's name."""
+    if card.one_spelling:
+        request = request.replace(prompt=normalise(request.prompt), negative_prompt=normalise(request.negative_prompt))
+    return with_known_camera(request, card)
 
 
 def with_known_camera(request: GenerationRequest, card: ModelCard) -> GenerationRequest:
@@ -151,7 +159,7 @@ def fill_order(
             prompt=request.prompt,
             original_prompt=request.original_prompt or request.prompt,
             recipe=clip.recipe,
-            notes=file.notes,
+            notes=(*clip.recipe.get("notes", ()), *file.notes),
         )
 
 

@@ -6,13 +6,12 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from kinema.app.clips import generate_to, with_known_camera
+from kinema.app.clips import generate_to, in_its_words
 from kinema.app.prompts import PromptPolicy, Rewriter, prepare_prompt
 from kinema.core.media_ref import Keyframe, MediaRef
 from kinema.core.progress import CancelToken, Observer, ignore_progress
 from kinema.core.protocols import GenerationEngine
 from kinema.core.request import GenerationRequest
-from kinema.prompt.normalise import normalise
 from kinema.weights.folder import open_model
 
 if TYPE_CHECKING:
@@ -50,6 +49,7 @@ def generate(  # noqa: PLR0913
     seed: int | None = None,
     steps: int | None = None,
     guidance: float | None = None,
+    guidance_2: float | None = None,
     camera: str | None = None,
     motion: int | None = None,
     style: str | None = None,
@@ -73,8 +73,8 @@ def generate(  # noqa: PLR0913
     """
     first = () if image is None else (Keyframe(MediaRef(os.fspath(image))),)
     request = GenerationRequest(
-        prompt=normalise_prompt(prompt),
-        negative_prompt=normalise_prompt(negative_prompt),
+        prompt=prompt,
+        negative_prompt=negative_prompt,
         seconds=seconds,
         frames=frames,
         size=size,
@@ -83,6 +83,7 @@ def generate(  # noqa: PLR0913
         seed=seed,
         steps=steps,
         guidance=guidance,
+        guidance_2=guidance_2,
         model=model,
         keyframes=(*first, *keyframes),
         camera=camera,
@@ -91,7 +92,7 @@ def generate(  # noqa: PLR0913
     )
     policy = PromptPolicy(rewrites=rewrite, rewriter=rewriter, checks="block" if check else "off")
     card = open_model(model).card
-    request = prepare_prompt(with_known_camera(request, card), card, policy).request
+    request = prepare_prompt(in_its_words(request, card), card, policy).request
     engine = chosen_from(best_of, engine_for(model))
     if out is None:
         return engine.generate(request, observer=observer, cancel=cancel)
@@ -105,9 +106,3 @@ def chosen_from(count: int, engine: Engine, *, step: int = 1) -> GenerationEngin
     from kinema.app.best import judged_best_of
 
     return judged_best_of(engine, count, step=step)
-
-
-def normalise_prompt(text: object) -> str:
-    """``text`` as models read it; what isn't text, or too long to look at, is left for the request to refuse."""
-    is_reasonable = isinstance(text, str) and len(text) < 1 << 16
-    return normalise(text) if is_reasonable else text  # type: ignore[return-value]

@@ -121,7 +121,7 @@ def _checked(texts: list[str], policy: PromptPolicy) -> tuple[Finding, ...]:
 def _rewritten(prompt: str, card: ModelCard, policy: PromptPolicy) -> Rewritten:
     if policy.rewriter is not None:
         return Rewritten(prompt=policy.rewriter(prompt, card.vocabulary), original=prompt)
-    if policy.rewrites:
+    if policy.rewrites and card.one_spelling:
         return rewrite(prompt, card.vocabulary)
     return Rewritten(prompt=prompt, original=prompt)
 

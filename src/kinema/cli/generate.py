@@ -36,6 +36,7 @@ def generate(  # noqa: PLR0913
     fps: Annotated[float | None, typer.Option(help="Frames a second.")] = None,
     steps: Annotated[int | None, typer.Option(help="Denoising steps: more is slower and often better.")] = None,
     guidance: Annotated[float | None, typer.Option(help="How closely the prompt is followed; 1 is off.")] = None,
+    guidance_2: Annotated[float | None, typer.Option(help="The same for the second network, of models that have two.")] = None,
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same clip; without it a fresh one is drawn and shown.")] = None,
     motion: Annotated[int | None, typer.Option(help="How much moves, 1 to 255.")] = None,
     camera: Annotated[str | None, typer.Option(metavar="NAME", help="Camera motion; `kinema models NAME` lists them.")] = None,
@@ -62,8 +63,8 @@ def generate(  # noqa: PLR0913
     from kinema.app.prompts import PromptPolicy
 
     request = GenerationRequest(
-        prompt=local.normalise_prompt(_read_prompt(prompt)),
-        negative_prompt=local.normalise_prompt(negative),
+        prompt=_read_prompt(prompt),
+        negative_prompt=negative,
         seconds=seconds,
         frames=frames,
         size=size,
@@ -72,6 +73,7 @@ def generate(  # noqa: PLR0913
         seed=seed,
         steps=steps,
         guidance=guidance,
+        guidance_2=guidance_2,
         model=model,
         keyframes=tuple(Keyframe.parse(text) for text in image or ()),
         camera=camera,
@@ -124,5 +126,6 @@ def _plan_text(order: Order, plan: Mapping[str, Any]) -> str:
     lines = [f"{order.card.name} {order.card.version}: {order.shape}", f"prompt: {order.requests[0].prompt}"]
     lines += [f"{name}: {value}" for name, value in plan["plan"].items()]
     lines.append(f"a clip costs {cost['total_flops'] / 1e12:.3g} TFLOP and {cost['peak_bytes'] / 1e9:.2g} GB")
+    lines.append("memory: " + ", ".join(f"{phase} {size / 1e9:.2g} GB" for phase, size in cost["memory_bytes"].items()))
     lines += [f"{clip['path']}: seed {clip['seed']}" for clip in plan["clips"]]
     return "\n".join(lines)

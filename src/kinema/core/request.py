@@ -17,6 +17,7 @@ _NUMBERS: dict[str, dict[str, float]] = {
     "seconds": {"above": 0, "most": 3600},
     "fps": {"above": 0, "most": 240},
     "guidance": {"least": 0, "most": 100},
+    "guidance_2": {"least": 0, "most": 100},
     "strength": {"least": 0, "most": 1},
 }
 _WHOLES = {
@@ -34,6 +35,7 @@ class GenerationRequest:
 
     One keyframe at 0 s is image-to-video; first and last is in-betweening; a source is extended, edited or restyled.
     ``original_prompt`` is what was typed where ``prompt`` was rewritten or given the words of ``style``; it changes nothing.
+    ``guidance_2`` is the guidance of the second of two networks, where a model has one for the noisy steps and one for the rest.
     ``size`` is ``"WIDTHxHEIGHT"``, ``aspect_ratio`` ``"W:H"``, ``motion`` a score from 1 to 255, ``camera`` a class of camera motion.
 
     Raises: InvalidInput, naming the field, the value and the rule.
@@ -49,6 +51,7 @@ class GenerationRequest:
     seed: int | None = None
     steps: int | None = None
     guidance: float | None = None
+    guidance_2: float | None = None
     model: str = "kinema-mini"
     style: str | None = None
     keyframes: tuple[Keyframe, ...] = ()

@@ -10,25 +10,15 @@ from einops import rearrange
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from kinema.engine.components import Components
+from kinema.engine.families.family import Family
 
 
 def decode_chunks(
-    components: Components, latents: Float[Tensor, "1 c t h w"]
+    family: Family, latents: Float[Tensor, "1 c t h w"], mode: str
 ) -> Iterator[UInt8[np.ndarray, "t h w 3"]]:
-    """Frames of normalised ``latents`` in order, a latent frame's at a time where the autoencoder can stream, else all at once."""
-    vae = components.vae
-    raw = vae.denormalise(latents.float()).to(components.vae_dtype)
-    if not vae.config.can_stream:
-        yield to_frames(vae.decode(raw))
-        return
-    for pixels in vae.decode_stream(raw):
+    """Frames of normalised ``latents`` in order, as `Family.decode` gives them."""
+    for pixels in family.decode(latents, mode):
         yield to_frames(pixels)
-
-
-def num_chunks(components: Components, latents: Float[Tensor, "1 c t h w"]) -> int:
-    """How many chunks `decode_chunks` gives."""
-    return latents.shape[2] if components.vae.config.can_stream else 1
 
 
 def to_frames(pixels: Float[Tensor, "1 3 t h w"]) -> UInt8[np.ndarray, "t h w 3"]:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from kinema.engine.clip import Clip
     from kinema.engine.clock import RunClock
-    from kinema.engine.components import Components
+    from kinema.engine.families.family import Family
     from kinema.engine.run import Run
     from kinema.engine.state import GenerationState
 
@@ -76,7 +76,7 @@ class Engine:
         self._device, self._compile = device, compile
         self._read_picture = read_picture or _read_picture
         self._cache = cache or cache_file()
-        self._resident: tuple[tuple[object, ...], Components] | None = None
+        self._resident: tuple[tuple[object, ...], Family] | None = None
 
     @property
     def card(self) -> ModelCard:
@@ -115,20 +115,18 @@ class Engine:
     ) -> Clip:
         """The clip of ``request``. Same request, same weights, same plan: the same bits.
 
-        ``on_state`` gets a state every ``every`` steps; given back as ``resume`` with its own request, the run goes on from there and
-        ends with the bits that it would have had.
+        ``on_state`` gets a state every ``every`` steps and after the last, before the decode; given back as ``resume`` with its own
+        request, the run goes on from there and ends with the bits that it would have had.
 
         Raises: InvalidInput, MediaError, WeightsError; Cancelled within one step of ``cancel``; KinemaError out of memory.
         """
-        import numpy as np
-
         if every < 1:
             raise InvalidInput("every", every, "must be at least 1")
         run = self._run([request], observer, cancel, plan=plan if resume is None else (plan or resume.plan))
         if resume is not None:
             resume.check(run.requests[0].request, run.plan, self.folder.content_hash())
-        components, latents = run.latents(self._load, resume=resume, on_state=on_state, every=every)
-        return run.clip(np.concatenate(list(run.chunks(components, latents))))
+        family, latents = run.latents(self._load, resume=resume, on_state=on_state, every=every)
+        return run.clip(run.frames(family, latents)[0])
 
     def generate_batch(
         self,
@@ -143,14 +141,9 @@ class Engine:
         Each depends on its own request and seed, and equals the clip that `generate` makes up to the rounding of its dtype:
         matrix products of another size sum in another order. A batch of the same size gives the same bits again.
         """
-        import numpy as np
-
         run = self._run(requests, observer, cancel, plan=plan)
-        components, latents = run.latents(self._load)
-        frames = [
-            np.concatenate(list(run.chunks(components, latents[i : i + 1], sample=i))) for i in range(len(requests))
-        ]
-        return [run.clip(f, index=i) for i, f in enumerate(frames)]
+        family, latents = run.latents(self._load)
+        return [run.clip(frames, index=i) for i, frames in enumerate(run.frames(family, latents))]
 
     def stream(
         self,
@@ -233,12 +226,12 @@ class Engine:
         read = partial(self._read_picture, width_px=resolved.video.width_px, height_px=resolved.video.height_px)
         return {place: read(keyframe.media) for place, keyframe in sorted(resolved.keyframes.items())}
 
-    def _load(self, plan: RunPlan, clock: RunClock) -> Components:
-        from kinema.engine.components import load_components, residency_key
+    def _load(self, plan: RunPlan, clock: RunClock) -> Family:
+        from kinema.engine.families.family import load_family, residency_key
 
         if self._resident is None or self._resident[0] != residency_key(plan):
             self._resident = None  # the old networks go before the new ones come
-            self._resident = residency_key(plan), load_components(self.folder, plan, clock)
+            self._resident = residency_key(plan), load_family(self.folder, plan, clock)
         return self._resident[1]
 
 
@@ -248,7 +241,7 @@ class ClipStream:
     ``recipe`` is for a writer that asks for it at the end, with the hash of all frames.
     """
 
-    def __init__(self, run: Run, load: Callable[[RunPlan, RunClock], Components]) -> None:
+    def __init__(self, run: Run, load: Callable[[RunPlan, RunClock], Family]) -> None:
         self._run, self._load = run, load
 
     @property
@@ -257,15 +250,15 @@ class ClipStream:
         return self._run.requests[0].video
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        components, latents = self._run.latents(self._load)
-        yield from self._run.chunks(components, latents)
+        family, latents = self._run.latents(self._load)
+        yield from self._run.stream(family, latents)
 
     def recipe(self, frames_digest: str) -> dict[str, Any]:
         """The recipe of the clip whose frames have this hash."""
         return self._run.recipe(frames_digest)
 
 
-_GROUP = ("size or length", "steps", "guidance")
+_GROUP = ("size or length", "steps", "guidance", "guidance_2")
 
 
 def _read_picture(media: MediaRef, *, width_px: int, height_px: int) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from importlib.metadata import version
 from typing import Any
@@ -26,10 +26,11 @@ def make_recipe(
     metrics: RunMetrics,
     frames_digest: str,
     inputs: Mapping[str, str],
+    notes: Sequence[str] = (),
     batch_index: int = 0,
 ) -> dict[str, Any]:
     """The recipe of one clip: JSON-ready, the request with its seed and every default filled in."""
-    return {
+    recipe = {
         "format": FORMAT,
         "request": request.to_dict(),
         "plan": plan.to_dict(),
@@ -41,6 +42,7 @@ def make_recipe(
         "cost": metrics.to_dict(),
         "created": datetime.now(timezone.utc).date().isoformat(),
     }
+    return {**recipe, "notes": list(notes)} if notes else recipe
 
 
 def versions() -> dict[str, str]:

@@ -24,7 +24,8 @@ _MAX_FRESH_SEED = 2**31
 class ResolvedRequest:
     """``request`` with seed, steps, guidance, frames, size and fps filled in, and the shapes that follow.
 
-    The prompts are in the spelling that models read. ``keyframes`` are by the latent frame that shows them.
+    The prompts are in the spelling that the model reads. ``is_guided``: a second evaluation without the prompt is needed.
+    ``keyframes`` are by the latent frame that shows them.
     """
 
     request: GenerationRequest
@@ -33,17 +34,13 @@ class ResolvedRequest:
     seed: int
     steps: int
     guidance: float
+    is_guided: bool
     keyframes: Mapping[int, Keyframe]
 
     @property
-    def is_guided(self) -> bool:
-        """Whether a second evaluation without the prompt is needed."""
-        return self.guidance != 1.0
-
-    @property
-    def group(self) -> tuple[VideoShape, int, float]:
+    def group(self) -> tuple[VideoShape, int, float, float | None]:
         """What requests must share to run as one batch."""
-        return self.video, self.steps, self.guidance
+        return self.video, self.steps, self.guidance, self.request.guidance_2
 
 
 def resolve(request: GenerationRequest, card: ModelCard, *, model: str) -> ResolvedRequest:
@@ -56,9 +53,10 @@ def resolve(request: GenerationRequest, card: ModelCard, *, model: str) -> Resol
     seed = secrets.randbelow(_MAX_FRESH_SEED) if request.seed is None else request.seed
     steps = card.default_steps if request.steps is None else request.steps
     guidance = float(card.default_guidance if request.guidance is None else request.guidance)
+    spelled = normalise if card.one_spelling else str
     filled = request.replace(
-        prompt=normalise(request.prompt),
-        negative_prompt=normalise(request.negative_prompt),
+        prompt=spelled(request.prompt),
+        negative_prompt=spelled(request.negative_prompt),
         seconds=None,
         frames=video.frames,
         size=f"{video.width_px}x{video.height_px}",
@@ -67,6 +65,7 @@ def resolve(request: GenerationRequest, card: ModelCard, *, model: str) -> Resol
         seed=seed,
         steps=steps,
         guidance=guidance,
+        guidance_2=_guidance_2(request, card),
         model=model,
     )
     return ResolvedRequest(
@@ -76,6 +75,7 @@ def resolve(request: GenerationRequest, card: ModelCard, *, model: str) -> Resol
         seed=seed,
         steps=steps,
         guidance=guidance,
+        is_guided=guidance != 1.0 and not card.embedded_guidance,
         keyframes=keyframe_places(filled, card, video),
     )
 
@@ -108,6 +108,13 @@ def check_plan(plan: RunPlan, resolved: ResolvedRequest) -> None:
         )
     if plan.cache_level:
         raise InvalidInput("cache_level", plan.cache_level, "this engine skips no steps; must be 0")
+
+
+def _guidance_2(request: GenerationRequest, card: ModelCard) -> float | None:
+    """Who asks for a guidance and names but one means it for both networks; so do the published pipelines."""
+    if card.default_guidance_2 is None or request.guidance_2 is not None:
+        return request.guidance_2
+    return card.default_guidance_2 if request.guidance is None else request.guidance
 
 
 def _frame_at(at_s: float, video: VideoShape) -> int:

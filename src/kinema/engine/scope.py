@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch.utils import deterministic
 
-from kinema.core.errors import KinemaError
+from kinema.core.errors import OutOfMemory
 
 # Threads, determinism and gradients are settings of the whole process: one run at a time. Reentrant, so that an observer
 # may ask the engine for something.
@@ -56,12 +56,12 @@ def run_scope(threads: int, *, device: str = "cpu") -> Iterator[None]:
 
 @contextmanager
 def memory_errors(phase: str, needed_bytes: int) -> Iterator[None]:
-    """Turns every kind of "out of memory" into one `KinemaError` that says what to change."""
+    """Turns every kind of "out of memory" into one `OutOfMemory` that says what to change."""
     try:
         yield
     except (MemoryError, RuntimeError) as e:
         if isinstance(e, (MemoryError, torch.OutOfMemoryError)) or _OUT_OF_MEMORY.search(str(e)):
-            raise KinemaError(
+            raise OutOfMemory(
                 f"out of memory during {phase}: this clip needs about {needed_bytes / 1e9:.1f} GB; "
                 "close other programs, or ask for fewer seconds, a smaller size or a smaller batch"
             ) from e

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from kinema.core.errors import InvalidInput
@@ -15,20 +15,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class GenerationState:
-    """``latents`` (1 c t h w, float32, a copy) after ``step`` steps of the resolved ``request`` under ``plan``."""
+    """``latents`` (1 c t h w, float32, a copy) after ``step`` steps of the resolved ``request`` under ``plan``.
+
+    ``memory`` are the tensors that the stepper remembers of earlier steps, in its order; most remember none.
+    After the last step nothing is left to do but the decode.
+    """
 
     request: GenerationRequest
     plan: RunPlan
     model_hash: str
     step: int
     latents: Tensor
+    memory: tuple[Tensor, ...] = ()
 
     def check(self, request: GenerationRequest, plan: RunPlan, model_hash: str) -> None:
-        """Raises: InvalidInput unless this is a state of ``request`` (resolved), of that plan and of that model."""
+        """Raises: InvalidInput unless this is a state of ``request`` (resolved), of that plan and of that model.
+
+        How latents are decoded may differ: no step depends on it.
+        """
         mine, other = self.request.to_dict(), request.to_dict()
         if changed := [k for k in {**mine, **other} if mine.get(k) != other.get(k)]:
             raise InvalidInput("resume", changed, "belongs to another request: these fields differ")
-        if self.plan != plan:
+        if replace(self.plan, decode=plan.decode) != plan:
             raise InvalidInput("resume", self.plan, f"was made under another plan (this one is {plan})")
         if self.model_hash != model_hash:
             raise InvalidInput("resume", self.model_hash, f"was made by other weights (these are {model_hash})")

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from kinema.core.blocks import BlockSizes, block_sizes
 from kinema.core.card import CostFormula, ModelCard
 from kinema.core.errors import InvalidInput, WeightsError, choices
 from kinema.core.geometry import Compression
+from kinema.weights.single import open_checkpoint
 
 if TYPE_CHECKING:
     from kinema.weights.folder import ModelFolder
@@ -35,6 +37,7 @@ class Facts:
     joint_text: bool = True
     embedded_guidance: bool = False
     guidance_2: float | None = None
+    keyframes_at: tuple[float, ...] = ()
 
 
 def make_card(
@@ -48,13 +51,12 @@ def make_card(
 ) -> ModelCard:
     """The card of ``folder``; parameters and bytes are those of its files. Raises: WeightsError."""
     tensors = {name: folder.tensors(name) for name in folder.components}
-    training = {} if facts.guidance_2 is None else {"guidance_2": facts.guidance_2}
     return ModelCard(
         name=folder.name,
         version=facts.version,
         family=family,
         license=facts.license,
-        parameters={name: sum(t.numel for t in own.values()) for name, own in tensors.items() if own},
+        parameters={name: sum(t.numel for t in folder.weights(name).values()) for name, own in tensors.items() if own},
         weights_bytes=sum(t.nbytes for own in tensors.values() for t in own.values()),
         sizes=facts.sizes,
         any_size=True,
@@ -67,14 +69,28 @@ def make_card(
         max_frames=facts.frames,
         default_steps=facts.steps,
         default_guidance=facts.guidance,
+        default_guidance_2=facts.guidance_2,
         embedded_guidance=facts.embedded_guidance,
         conditions=facts.conditions,
         needs=facts.needs,
         cameras=(),
         languages=facts.languages,
         cost=cost,
-        training=training,
+        blocks=_blocks(folder),
+        keyframes_at=facts.keyframes_at,
+        one_spelling=False,
     )
+
+
+def _blocks(folder: ModelFolder) -> dict[str, BlockSizes]:
+    """How the parameters of the transformers lie."""
+    found: dict[str, BlockSizes | None] = {}
+    for name in folder.components:
+        if name.startswith("transformer"):
+            # a single file may have the makers' own names, which say other things
+            tensors = open_checkpoint(folder.replaced[name]).pieces if name in folder.replaced else folder.weights(name)
+            found[name] = block_sizes({n: t.shape for n, t in tensors.items()})
+    return {name: sizes for name, sizes in found.items() if sizes is not None}
 
 
 def check_classes(folder: ModelFolder, wanted: Mapping[str, tuple[str, ...]]) -> None:

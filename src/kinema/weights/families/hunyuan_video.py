@@ -30,19 +30,20 @@ _SIZES = (
 _CLASSES = {
     "transformer": ("HunyuanVideoTransformer3DModel",),
     "vae": ("AutoencoderKLHunyuanVideo",),
-    "text_encoder": ("LlamaModel", "LlavaForConditionalGeneration"),
+    "text_encoder": ("LlamaModel",),
     "tokenizer": (),
     "text_encoder_2": ("CLIPTextModel",),
     "tokenizer_2": (),
     "scheduler": ("FlowMatchEulerDiscreteScheduler",),
 }
+_PICTURE_CLASSES = {**_CLASSES, "text_encoder": ("LlavaForConditionalGeneration",), "image_processor": ()}
 # A tile of the reference's own tiled decoding: what a pixel costs grows with the frame, through attention.
 _TILE = (17, 256, 256)
 
 
 def card(folder: ModelFolder) -> ModelCard:
     """The card. Raises: WeightsError for a folder whose parts are missing, of other classes, or don't fit each other."""
-    check_classes(folder, _CLASSES)
+    check_classes(folder, _PICTURE_CLASSES if "ImageToVideo" in folder.pipeline else _CLASSES)
     transformer = _config(folder, "transformer", VideoTransformerConfig)
     vae = _config(folder, "vae", VideoAutoencoderConfig)
     _check_fit(folder, transformer, vae)
@@ -70,13 +71,15 @@ def _facts(folder: ModelFolder, transformer: VideoTransformerConfig) -> Facts:
         license="Tencent Hunyuan Community License (not for the EU, the UK and South Korea)",
         sizes=_SIZES,
         fps=24.0,
-        frames=129,
+        # of what starts with a picture on the channel axis the first four frames are dropped
+        frames=125 if transformer.image_condition_type == "latent_concat" else 129,
         steps=50,
         guidance=6.0 if transformer.guidance_embeds else 1.0,
         embedded_guidance=transformer.guidance_embeds,
         text_tokens=_PROMPT_TOKENS + _PICTURE_TOKENS[transformer.image_condition_type],
         conditions=("keyframes",) if sees_picture else (),
         needs=("keyframes",) if sees_picture else (),
+        keyframes_at=(0.0,) if sees_picture else (),
     )
 
 

@@ -49,7 +49,13 @@ WAN_2_1 = Facts(
 WAN_2_2_A14B = replace(WAN_2_1, version="2.2", steps=40, guidance=4.0, guidance_2=3.0)
 WAN_2_2_A14B_PICTURE = replace(WAN_2_2_A14B, guidance=3.5, guidance_2=3.5)
 WAN_2_2_5B = replace(
-    WAN_2_1, version="2.2", sizes=((1280, 704), (704, 1280)), fps=24.0, frames=121, conditions=("keyframes",)
+    WAN_2_1,
+    version="2.2",
+    sizes=((1280, 704), (704, 1280)),
+    fps=24.0,
+    frames=121,
+    conditions=("keyframes",),
+    keyframes_at=(0.0,),
 )
 
 
@@ -85,7 +91,12 @@ def _facts(folder: ModelFolder, transformer: Mapping[str, Any]) -> Facts:
     else:
         is_large = _width(transformer) >= _WIDTH_OF_14B
         facts = WAN_2_1 if is_large else replace(WAN_2_1, sizes=_SMALL_SIZES)
-    return replace(facts, conditions=("keyframes",), needs=("keyframes",)) if sees_picture else facts
+    if not sees_picture:
+        return facts
+    # a picture encoder reads one picture, unless it has positions for two
+    one_alone = transformer.get("image_dim") is not None and transformer.get("pos_embed_seq_len") is None
+    times = (0.0,) if one_alone else (0.0, -1.0)
+    return replace(facts, conditions=("keyframes",), needs=("keyframes",), keyframes_at=times)
 
 
 def _check_fit(folder: ModelFolder, transformer: Mapping[str, Any], vae: WanAutoencoderConfig) -> None:

@@ -1,16 +1,25 @@
-"""A model's networks in memory, checked against its card and each other."""
+"""Kinema's own family: byte text encoder, video transformer and video autoencoder, checked against their card and each other."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import ClassVar, cast
 
 import torch
+from einops import repeat
+from torch import Tensor
 
 from kinema.accel.compile import apply_compile
 from kinema.core.errors import WeightsError
 from kinema.core.plan import RunPlan
 from kinema.engine.clock import RunClock
+from kinema.engine.families.family import STREAMED, Pictures, Sampling
+from kinema.engine.families.kinema_conditions import build_conditions
+from kinema.engine.resolve import ResolvedRequest
+from kinema.flow.guidance import Condition, Guidance
+from kinema.flow.noise import noise
+from kinema.flow.steppers import find_stepper
 from kinema.models.autoencoders.video import VideoAutoencoder
 from kinema.models.text.byte_encoder import ByteTextEncoder
 from kinema.models.transformers.video import VideoTransformer
@@ -23,14 +32,15 @@ SCALARS = ("motion", "fps", "width", "height")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Components:
-    """The networks of one model, ready to run under the plans that share their dtypes and device."""
+class Kinema:
+    """Kinema's own family in memory. See `kinema.engine.families.family.Family`."""
 
     text_encoder: ByteTextEncoder
     transformer: VideoTransformer
     vae: VideoAutoencoder
     sampler: SamplerConfig
     device: torch.device
+    decode_modes: ClassVar[Mapping[str, str | None]] = STREAMED
 
     @property
     def dtype(self) -> torch.dtype:
@@ -42,13 +52,57 @@ class Components:
         """The autoencoder's dtype."""
         return self.vae.quant_conv.weight.dtype
 
+    def prepare(
+        self, requests: Sequence[ResolvedRequest], pictures: Sequence[Pictures], plan: RunPlan, clock: RunClock
+    ) -> Sampling:
+        """What the sampler is given for ``requests``."""
+        conditions = build_conditions(self, requests, pictures, clock)
+        sigmas = self.sampler.sigmas(requests[0].steps)
+        guidance = Guidance(
+            scale=requests[0].guidance,
+            method=self.sampler.guidance,  # type: ignore[arg-type]
+            mode=plan.guidance_mode,
+        )
+        return Sampling(
+            predict=guidance.predictor(
+                self._denoise, cond=conditions.cond, uncond=conditions.uncond, sigmas=sigmas.to(self.device)
+            ),
+            start=noise(requests[0].latent.as_tuple(), seeds=[r.seed for r in requests], device=self.device),
+            sigmas=sigmas,
+            stepper=find_stepper(self.sampler.stepper),
+            frozen=conditions.frozen,
+            known=conditions.known,
+        )
 
-def residency_key(plan: RunPlan) -> tuple[object, ...]:
-    """What of ``plan`` decides how networks lie in memory."""
-    return plan.dtype, plan.vae_dtype, plan.device, plan.compile
+    def decode(self, latents: Tensor, mode: str) -> Iterator[Tensor]:
+        """A latent frame's pixels at a time where the autoencoder can stream, else all at once."""
+        raw = self.vae.denormalise(latents.float()).to(self.vae_dtype)
+        return self.vae.decode_stream(raw) if self.vae.config.can_stream else iter([self.vae.decode(raw)])
+
+    def _denoise(self, x: Tensor, sigma: Tensor, condition: Condition) -> Tensor:
+        """The transformer as `kinema.flow` asks it: fp32 in and out, its own dtype inside."""
+        given: Mapping[str, Tensor | None] = condition
+        text, pooled = given["text"], given["pooled"]
+        assert text is not None, "every request has a text, be it empty"
+        assert pooled is not None, "and its summary"
+        known, known_mask = given["known"], given["known_mask"]
+        if given["camera"] is not None and sigma.ndim == 1:
+            # a camera modulates every frame by itself anyway; so does training's noise level
+            sigma = repeat(sigma, "b -> b t", t=x.shape[2])
+        return self.transformer(
+            x.to(self.dtype),
+            sigma,
+            text,
+            given["text_mask"],
+            pooled,
+            known=None if known is None else known.to(self.dtype),
+            known_mask=None if known_mask is None else known_mask.to(self.dtype),
+            camera=given["camera"],
+            scalars=given["scalars"],
+        )
 
 
-def load_components(folder: ModelFolder, plan: RunPlan, clock: RunClock) -> Components:
+def load(folder: ModelFolder, plan: RunPlan, clock: RunClock) -> Kinema:
     """The networks of ``folder`` in the dtypes of ``plan``. Raises: WeightsError; Cancelled between components."""
     dtypes = {"text_encoder": plan.dtype, "transformer": plan.dtype, "vae": plan.vae_dtype}
     clock.start("load", len(dtypes))
@@ -57,24 +111,24 @@ def load_components(folder: ModelFolder, plan: RunPlan, clock: RunClock) -> Comp
     for step, (name, dtype) in enumerate(dtypes.items()):
         networks[name] = load_component(folder, name, dtype=getattr(torch, dtype), device=device)
         clock.done("load", step + 1)
-    components = Components(
+    model = Kinema(
         text_encoder=cast(ByteTextEncoder, networks["text_encoder"]),
         transformer=cast(VideoTransformer, networks["transformer"]),
         vae=cast(VideoAutoencoder, networks["vae"]),
         sampler=load_sampler(folder),
         device=device,
     )
-    check_components(folder, components)
+    check_components(folder, model)
     if plan.compile:
-        apply_compile(components.transformer)
-    return components
+        apply_compile(model.transformer)
+    return model
 
 
-def check_components(folder: ModelFolder, components: Components) -> None:
+def check_components(folder: ModelFolder, model: Kinema) -> None:
     """Raises: WeightsError where card and networks, or two networks, don't fit."""
-    card, transformer, vae = folder.card, components.transformer.config, components.vae.config
+    card, transformer, vae = folder.card, model.transformer.config, model.vae.config
     compression = vae.compression
-    text = components.text_encoder.config
+    text = model.text_encoder.config
     pairs = {
         "the autoencoder's compression": (
             (compression.time, compression.space, compression.channels),

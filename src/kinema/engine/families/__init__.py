@@ -1,0 +1,1 @@
+"""Families of models: what the engine asks of each, behind one Protocol, so that the rest of the room knows no family."""

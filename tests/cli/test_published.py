@@ -1,0 +1,90 @@
+"""`kinema generate` and `kinema reproduce` with folders of published families, from the shell's words to the file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from kinema.app import local
+from kinema.media.picture import read_picture
+from kinema.media.recipe import read_recipe
+from tests.engine.families.published import Model, hunyuan_video, picture_file, wan
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Kinema
+
+SMALL = "--frames 5 --size 48x32 --steps 3 --seed 7".split()
+
+
+@pytest.fixture(autouse=True)
+def _fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No engine of another test, and a measurement of dtypes that says float32 to all."""
+    monkeypatch.setattr(local, "_LOADED", {})
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr("kinema.engine.choose.measure_dtypes", _float32)
+
+
+def _float32(threads: int, *, device: str = "cpu") -> object:
+    from kinema.engine.choose import DtypeChoice, current_isa
+
+    return DtypeChoice(dtype="float32", vae_dtype="float32", isa=current_isa(device))
+
+
+def test_wan_with_two_experts(kinema: Kinema, tmp_path: Path) -> None:
+    model = wan(tmp_path / "a14b", boundary=0.875, shift=12.0)
+    prompt = "雪地里, a  red “cube” falls"
+    flags = ["--model", str(model.folder), *SMALL, "--guidance", "3", "--guidance-2", "2", "--negative", "dark"]
+    made = kinema("generate", prompt, *flags, "--out", "frames/", "--json")
+    assert made.code == 0, made.err
+    _, frames = model.reference(
+        [7], prompt=prompt, negative_prompt="dark", num_frames=5, width=48, height=32, num_inference_steps=3,
+        guidance_scale=3.0, guidance_scale_2=2.0,
+    )  # fmt: skip
+    assert_near("frames", frames)
+    assert kinema("generate", prompt, *flags, "--out", "a.mp4").code == 0
+    request = (read_recipe("a.mp4") or {})["request"]
+    assert (request["prompt"], request["guidance"], request["guidance_2"]) == (prompt, 3.0, 2.0)
+    again = kinema("reproduce", "a.mp4", "--model", str(model.folder))
+    assert (again.code, again.out) == (0, "a.mp4: the same frames\n"), again.err
+    refused = kinema("generate", "a", "--model", str(model.folder), *SMALL, "--image", "x.png")
+    assert refused.code == 2
+    assert "keyframes" in refused.err
+
+
+def test_hunyuan_video_from_a_picture(kinema: Kinema, tmp_path: Path) -> None:
+    model = hunyuan_video(tmp_path / "i2v", picture="token_replace", transformer={"guidance_embeds": True})
+    keyframe, image = picture_file(tmp_path / "first.png")
+    flags = ["--model", str(model.folder), *SMALL]
+    made = kinema("generate", "the car drives", *flags, "--image", keyframe.media.ref, "--out", "frames/")
+    assert made.code == 0, made.err
+    _, frames = model.reference(
+        [7], prompt="the car drives", image=image, num_frames=5, width=48, height=32, num_inference_steps=3,
+        guidance_scale=6.0,
+    )  # fmt: skip
+    assert_near("frames", frames)
+    without = kinema("generate", "the car drives", *flags)
+    assert without.code == 2
+    assert "can't do without; give a picture" in without.err
+    planned = kinema("generate", "the car drives", *flags, "--image", keyframe.media.ref, "--dry-run")
+    assert planned.code == 0
+    assert "decode: default" in planned.out
+
+
+def assert_near(folder: str, wanted: np.ndarray) -> None:
+    """Asserts that the folder's pictures are ``wanted`` (1 t h w c) up to a grey level."""
+    frames = np.stack([read_picture(path) for path in sorted(Path(folder).iterdir())])
+    assert np.abs(frames.astype(int) - wanted[0].astype(int)).max() <= 1
+
+
+def test_a_model_from_python(tmp_path: Path) -> None:
+    model: Model = wan(tmp_path / "t2v")
+    clip = local.generate(
+        "a bird sings", model=str(model.folder), frames=5, size="32x32", steps=2, seed=3, guidance=4.0
+    )
+    _, frames = model.reference(
+        [3], prompt="a bird sings", num_frames=5, width=32, height=32, num_inference_steps=2, guidance_scale=4.0
+    )
+    assert np.abs(clip.frames.astype(int) - frames[0].astype(int)).max() <= 1

@@ -1,0 +1,228 @@
+"""What holds of a run whatever its family: it goes on bit for bit, loses nothing to a decode, and can be made again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from kinema.core.errors import InvalidInput, OutOfMemory, WeightsError
+from kinema.core.plan import RunPlan
+from kinema.core.progress import Progress
+from kinema.core.request import GenerationRequest
+from kinema.engine.families import hunyuan_video as hunyuan_module
+from kinema.engine.families import wan as wan_module
+from kinema.engine.reproduce import reproduce
+from kinema.engine.state import GenerationState
+from kinema.media.recipe import read_recipe
+from tests.engine.conftest import run_python
+from tests.engine.families.published import Model, hunyuan_video, picture_file, wan
+
+WITHOUT_MEMORY = "DefaultCPUAllocator: can't allocate memory: you tried to allocate 123 bytes"
+
+
+def request(**fields: Any) -> GenerationRequest:
+    """Five frames of 48x32 in six steps, seed 7, unless ``fields`` say otherwise."""
+    defaults: dict[str, Any] = {"prompt": "a red car drives", "frames": 5, "size": "48x32", "steps": 6, "seed": 7}
+    return GenerationRequest(**{**defaults, **fields})
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Model]:
+    root = tmp_path_factory.mktemp("models")
+    return {
+        "experts": wan(root / "a14b", boundary=0.875, shift=12.0),
+        "first frame": wan(root / "5b", expand=True, shift=5.0),
+        "euler": hunyuan_video(root / "hy", picture="token_replace", transformer={"guidance_embeds": True}),
+        "text": hunyuan_video(root / "t2v", transformer={"guidance_embeds": True}),
+    }
+
+
+def stored(state: GenerationState) -> GenerationState:
+    """``state`` as it comes back from where a caller keeps it: tensors as bytes, the rest as plain values."""
+    tensors = [torch.from_numpy(t.numpy().copy()) for t in (state.latents, *state.memory)]
+    return GenerationState(
+        request=GenerationRequest.from_dict(state.request.to_dict()),
+        plan=RunPlan.from_dict(state.plan.to_dict()),
+        model_hash=state.model_hash,
+        step=state.step,
+        latents=tensors[0],
+        memory=tuple(tensors[1:]),
+    )
+
+
+@pytest.mark.parametrize("name, num_remembered", [("experts", 5), ("first frame", 5), ("euler", 0)])
+def test_a_run_goes_on_from_every_step_bit_for_bit(
+    models: dict[str, Model], tmp_path: Path, name: str, num_remembered: int
+) -> None:
+    engine = models[name].engine()
+    keyframes = () if name == "experts" else (picture_file(tmp_path / "a.png")[0],)
+    states: list[GenerationState] = []
+    clip = engine.generate(request(keyframes=keyframes), on_state=states.append)
+    assert [s.step for s in states] == [1, 2, 3, 4, 5, 6]
+    assert len(states[3].memory) == num_remembered
+    for state in states:
+        steps: list[int] = []
+
+        def count(event: Progress, steps: list[int] = steps) -> None:
+            if event.phase == "denoise" and event.step:
+                steps.append(event.step)
+
+        assert engine.generate(state.request, resume=stored(state), observer=count).digest == clip.digest
+        assert steps[-1:] == [6]
+        assert len(steps) == 7 - state.step, "no step is made twice"
+
+
+def test_a_state_without_its_memory_is_another_run(models: dict[str, Model]) -> None:
+    engine, states = models["experts"].engine(), []
+    clip = engine.generate(request(), on_state=states.append)
+    assert engine.generate(request(), resume=replace(states[2], memory=())).digest != clip.digest
+
+
+def failing(real: Any, family: type, modes: set[str], *, after: int) -> Any:
+    """``family``'s decode, out of memory after so many chunks in any of ``modes``."""
+
+    def decode(self: Any, latents: Tensor, mode: str) -> Iterator[Tensor]:
+        for i, chunk in enumerate(real(self, latents, mode)):
+            if mode in modes and i == after:
+                raise RuntimeError(WITHOUT_MEMORY)
+            yield chunk
+
+    return decode
+
+
+def test_a_decode_out_of_memory_is_done_again_in_tiles(
+    models: dict[str, Model], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    engine, asked = models["text"].engine(), request(size="272x32", frames=17, steps=1)
+    plan = engine.plan(asked)
+    tiled = engine.generate(asked, plan=replace(plan, decode="tiles"))
+    whole = engine.generate(asked)
+    assert tiled.digest != whole.digest, "a frame wider than a tile"
+    assert "notes" not in whole.recipe
+    family = hunyuan_module.HunyuanVideo
+    real = family.decode
+    monkeypatch.setattr(family, "decode", failing(real, family, {"default"}, after=1))
+    clip = engine.generate(asked)
+    assert clip.digest == tiled.digest
+    assert clip.recipe["plan"]["decode"] == "tiles"
+    (note,) = clip.recipe["notes"]
+    assert note.startswith("memory ran out in the decode")
+    both = engine.generate_batch([asked, asked.replace(seed=8)])
+    assert {c.recipe["plan"]["decode"] for c in both} == {"tiles"}
+    monkeypatch.setattr(family, "decode", real)
+    assert reproduce(read_recipe(clip.save(tmp_path / "a.mp4")) or {}, engine=engine).is_same
+
+
+@pytest.mark.parametrize("after", [0, 1])
+def test_a_stream_starts_anew_while_nothing_has_left(
+    models: dict[str, Model], monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    engine, asked = models["text"].engine(), request(size="272x32", frames=17, steps=1)
+    family = hunyuan_module.HunyuanVideo
+    monkeypatch.setattr(family, "decode", failing(family.decode, family, {"default"}, after=after))
+    stream = engine.stream(asked)
+    if after:
+        with pytest.raises(OutOfMemory, match="^out of memory during decode"):
+            list(stream)
+    else:
+        frames = np.concatenate(list(stream))
+        monkeypatch.undo()
+        tiled = engine.generate(asked, plan=replace(engine.plan(asked), decode="tiles"))
+        assert np.array_equal(frames, tiled.frames)
+        assert stream.recipe(tiled.digest)["plan"]["decode"] == "tiles"
+
+
+def test_latents_outlive_a_decode_that_fails(models: dict[str, Model], monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, states = models["experts"].engine(), []
+    family = wan_module.Wan
+    with monkeypatch.context() as broken:
+        broken.setattr(family, "decode", failing(family.decode, family, {"default"}, after=1))
+        with pytest.raises(OutOfMemory, match="^out of memory during decode: .* GB; .*smaller size"):
+            engine.generate(request(), on_state=states.append, every=100)
+    (state,) = states
+    assert state.step == 6
+    assert engine.generate(request(), resume=stored(state)).digest == engine.generate(request()).digest
+
+
+def test_latents_may_be_decoded_otherwise(models: dict[str, Model]) -> None:
+    engine, states = models["text"].engine(), []
+    asked = request(frames=25, steps=1)
+    engine.generate(asked, on_state=states.append)
+    plan = replace(states[-1].plan, decode="exact")
+    assert engine.generate(asked, resume=states[-1], plan=plan).digest == engine.generate(asked, plan=plan).digest
+
+
+def test_a_decode_that_a_model_has_not_is_refused(models: dict[str, Model]) -> None:
+    engine = models["experts"].engine()
+    with pytest.raises(InvalidInput, match="^decode: 'tiles': .*must be one of default, exact"):
+        engine.generate(request(), plan=replace(engine.plan(request()), decode="tiles"))
+
+
+@pytest.mark.parametrize("name", ["experts", "text"])
+def test_split_guidance_and_bfloat16_are_near(models: dict[str, Model], name: str) -> None:
+    engine, asked = models[name].engine(), request(steps=3)
+    clip = engine.generate(asked)
+    split = engine.generate(asked, plan=replace(engine.plan(asked), guidance_mode="split"))
+    assert np.abs(split.frames.astype(int) - clip.frames.astype(int)).max() <= 1
+    half = models[name].engine(dtype="bfloat16").generate(asked)
+    assert 0 < np.abs(half.frames.astype(int) - clip.frames.astype(int)).mean() < 6
+
+
+def test_a_clip_is_made_again_from_its_file(models: dict[str, Model], tmp_path: Path) -> None:
+    for name, keyframes in (("experts", ()), ("euler", (picture_file(tmp_path / "a.png")[0],))):
+        engine = models[name].engine()
+        prompt = "雪地里, 一个 “cube”  falls"
+        clip = engine.generate(request(prompt=prompt, keyframes=keyframes, steps=3, seed=None))
+        recipe = read_recipe(clip.save(tmp_path / f"{name}.mp4"))
+        assert recipe is not None
+        assert recipe["request"]["prompt"] == prompt, "the words reach these models as they were typed"
+        again = reproduce(recipe, model=models[name].folder)
+        assert again.is_same
+        assert again.notes == ()
+
+
+def test_the_estimate_counts_one_evaluation_where_guidance_is_built_in(models: dict[str, Model]) -> None:
+    engine = models["text"].engine()
+    assert engine.plan(request()).guidance_mode == "off"
+    once, twice = (models[n].engine().estimate(request()).flops["denoise"] for n in ("text", "experts"))
+    assert once > 0
+    assert models["experts"].engine().estimate(request(guidance=1.0)).flops["denoise"] == twice / 2
+
+
+def test_parts_that_are_missing_are_named(tmp_path: Path) -> None:
+    model = wan(tmp_path / "m")
+    (model.folder / "tokenizer" / "tokenizer.json").unlink()
+    with pytest.raises(WeightsError, match="^tokenizer: .*has no vocabulary"):
+        model.engine().generate(request())
+
+
+def test_without_transformers_the_extra_is_named(models: dict[str, Model]) -> None:
+    code = (
+        "import sys\nsys.modules['transformers'] = None\n"
+        "from kinema.engine.engine import Engine\nfrom kinema.core.request import GenerationRequest\n"
+        "from kinema.core.errors import MissingPackage\n"
+        f"engine = Engine({str(models['experts'].folder)!r}, dtype='float32', threads=1)\n"
+        f"try: engine.generate(GenerationRequest.from_dict({request().to_dict()!r}))\n"
+        "except MissingPackage as e: print(e)"
+    )
+    printed = run_python(code)
+    assert "pip install 'kinema[text]'" in printed
+    assert printed.count("\n") == 1
+
+
+def test_kinema_s_own_models_need_no_transformers(tiny: Path) -> None:
+    code = (
+        "import sys\nfrom kinema.engine.engine import Engine\nfrom kinema.core.request import GenerationRequest\n"
+        f"e = Engine({str(tiny)!r}, dtype='float32', threads=1)\n"
+        "e.generate(GenerationRequest(prompt='x', steps=1))\n"
+        "names = ('transformers', 'tokenizers', 'ftfy', 'kinema.engine.families.wan', 'kinema.models.text.wan')\n"
+        "print([m for m in names if m in sys.modules])"
+    )
+    assert run_python(code).strip() == "[]"
