@@ -1,0 +1,1 @@
+"""The service: jobs, and on top of them an HTTP API. No torch."""
