@@ -11,8 +11,8 @@ BUDGET ?= 60
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt \
 	$(if $(TORCH_INDEX),--extra-index-url https://download.pytorch.org/whl/$(TORCH_INDEX))
-# record.py is what they share; the blind test needs a reader, and the others take a quarter of an hour or hours
-BENCHES := $(filter-out bench/record.py bench/blind_test.py bench/commands.py bench/judges.py bench/time_to_quality.py,$(wildcard bench/*.py))
+# record.py is what they share; the blind test needs a reader, and the others take long: a quarter of an hour, or hours
+BENCHES := $(filter-out bench/record.py bench/blind_test.py bench/commands.py bench/judges.py bench/time_to_quality.py bench/kill_rounds.py,$(wildcard bench/*.py))
 BASE := $(VENV)/.base-is-installed
 DEV := $(VENV)/.dev-is-installed
 REQUIREMENTS := pyproject.toml constraints.txt

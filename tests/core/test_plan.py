@@ -23,7 +23,7 @@ plans = st.builds(
     threads=st.integers(1, 256),
     device=st.sampled_from(DEVICES),
     isa=st.text(max_size=9),
-    cache_level=st.integers(0, 5),
+    cache_level=st.integers(0, 2),
     decode=st.sampled_from(DECODES),
 )
 VIDEO = VideoShape(frames=17, height_px=72, width_px=128, fps=8.0)
@@ -47,6 +47,7 @@ def test_a_plan_survives_json(plan: RunPlan) -> None:
         ("threads", 0),
         ("threads", True),
         ("cache_level", -1),
+        ("cache_level", 3),
         ("cache_level", None),
         ("compile", "yes"),
         ("decode", "whole"),
@@ -91,6 +92,9 @@ def test_the_cost_by_hand() -> None:
     assert flops["encode"] == 19 * 2 + 5 * 72 * 128 * 3
     assert cost(is_guided=False).flops["denoise"] == 7 * (13 * tokens + 0.5 * tokens**2 + 3)
     assert cost().to_dict()["total_flops"] == sum(cost().flops.values())
+    assert cost(plan=RunPlan(cache_level=1)).flops["denoise"] == 5 / 7 * flops["denoise"], (
+        "two of seven steps are left out"
+    )
     json.dumps(cost().to_dict())
 
 
@@ -120,7 +124,7 @@ def test_more_never_costs_less(
         assert all(other.flops[phase] >= base.flops[phase] for phase in base.flops)
         assert other.peak_bytes >= base.peak_bytes
     assert more[0].total_flops > base.total_flops
-    assert more[1].total_flops > base.total_flops
+    assert more[1].total_flops > base.total_flops or plan.cache_level, "one more may be one that is left out"
     batch = cost(video, replace(plan, batch=plan.batch + 1), steps=steps, is_guided=is_guided)
     assert batch.peak_bytes >= base.peak_bytes
     full = cost(video, replace(plan, dtype="float32"), steps=steps, is_guided=is_guided)

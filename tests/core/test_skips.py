@@ -30,5 +30,5 @@ def test_the_ends_are_computed_and_no_gap_is_longer_than_the_level(steps: int, l
 
 @pytest.mark.parametrize("level", [-1, 3, 1.5])
 def test_other_levels_are_refused(level: float) -> None:
-    with pytest.raises(InvalidInput, match="^cache_level: .*from 0"):
+    with pytest.raises(InvalidInput, match="^cache_level: "):
         computed_steps(10, level)  # type: ignore[arg-type]

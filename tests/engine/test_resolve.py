@@ -108,9 +108,8 @@ def test_plans_fit_their_request(tiny_card: ModelCard) -> None:
     assert default_plan(plain).guidance_mode == "off"
     assert default_plan(guided, threads=3) == RunPlan(threads=3, guidance_mode="batched")
     check_plan(default_plan(plain), plain)
-    for plan, field in ((RunPlan(guidance_mode="off"), "guidance_mode"), (RunPlan(cache_level=1), "cache_level")):
-        with pytest.raises(InvalidInput, match=f"^{field}: "):
-            check_plan(plan, guided)
+    with pytest.raises(InvalidInput, match="^guidance_mode: "):
+        check_plan(RunPlan(guidance_mode="off"), guided)
 
 
 def test_resolving_loads_no_torch() -> None:

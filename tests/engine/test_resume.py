@@ -45,6 +45,23 @@ def test_a_resumed_run_counts_on(engine: Engine, request_: GenerationRequest) ->
     assert [(e.step, e.steps) for e in seen if e.phase == "denoise"] == [(2, 5), (3, 5), (4, 5), (5, 5)]
 
 
+def test_where_steps_are_left_out_states_come_where_the_next_is_computed(
+    tiny: Path, engine: Engine, request_: GenerationRequest, tmp_path: Path
+) -> None:
+    bold = Engine(tiny, dtype="float32", threads=1, cache_level=2, cache=tmp_path / "machine.json")
+    request = request_.replace(steps=9)  # of which 0, 1, 2, 5 and 8 are computed
+    digest, states = states_of(bold, request)
+    assert [s.step for s in states] == [1, 2, 5, 8, 9]
+    assert digest != engine.generate(request).digest
+    for state in states:
+        assert bold.generate(state.request, resume=state).digest == digest
+    assert [s.step for s in states_of(bold, request, every=3)[1]] == [5, 8, 9]
+    assert [s.step for s in states_of(bold, request, every=6)[1]] == [8, 9]
+    assert bold.plan(request).cache_level == 2
+    with pytest.raises(InvalidInput, match="another plan"):
+        engine.generate(states[0].request, resume=states[0], plan=engine.plan(request))
+
+
 def test_states_are_copies(engine: Engine, request_: GenerationRequest) -> None:
     _, states = states_of(engine, request_)
     assert not torch.equal(states[0].latents, states[1].latents)

@@ -19,18 +19,19 @@ if TYPE_CHECKING:
     from kinema.engine.engine import Engine
 
 # One model at a time: the next one needs the memory.
-_LOADED: dict[str, Engine] = {}
+_LOADED: dict[tuple[str, int], Engine] = {}
 
 
-def engine_for(model: str) -> Engine:
+def engine_for(model: str, *, cache_level: int = 0) -> Engine:
     """The engine of ``model``, a shipped model's name or a model folder; kept until another is asked for. Raises: InvalidInput."""
-    if model not in _LOADED:
+    key = model, cache_level
+    if key not in _LOADED:
         from kinema.engine.engine import Engine
 
-        engine = Engine(model)
+        engine = Engine(model, cache_level=cache_level)
         _LOADED.clear()
-        _LOADED[model] = engine
-    return _LOADED[model]
+        _LOADED[key] = engine
+    return _LOADED[key]
 
 
 # The one call with many parameters: they are the fields of the request, each to be seen in an editor.
@@ -57,6 +58,7 @@ def generate(  # noqa: PLR0913
     rewriter: Rewriter | None = None,
     check: bool = True,
     best_of: int = 1,
+    cache_level: int = 0,
     model: str = "kinema-mini",
     quality: str | None = None,
     observer: Observer = ignore_progress,
@@ -67,7 +69,8 @@ def generate(  # noqa: PLR0913
     ``out`` names a file to write as well: a video, an animation or a picture by its ending, replaced if it exists. ``image`` is what
     the clip begins with, short for a keyframe at 0 s. The prompt is rewritten in the words that the model was trained on, by rules or
     by ``rewriter``, unless ``rewrite`` is False; ``clip.recipe["request"]`` has both. ``check`` turns the content checks on. With
-    ``best_of`` above 1 so many clips are made, and the judges choose (`kinema.app.best`). The model stays in memory for the next call.
+    ``best_of`` above 1 so many clips are made, and the judges choose (`kinema.app.best`). ``cache_level`` 1 or 2 leaves out steps.
+    The model stays in memory for the next call.
 
     Raises: InvalidInput (RefusedContent among them), StorageError, Cancelled; no file is left then.
     """
@@ -93,7 +96,7 @@ def generate(  # noqa: PLR0913
     policy = PromptPolicy(rewrites=rewrite, rewriter=rewriter, checks="block" if check else "off")
     card = open_model(model).card
     request = prepare_prompt(in_its_words(request, card), card, policy).request
-    engine = chosen_from(best_of, engine_for(model))
+    engine = chosen_from(best_of, engine_for(model, cache_level=cache_level))
     if out is None:
         return engine.generate(request, observer=observer, cancel=cancel)
     return generate_to(out, request, engine=engine, quality=quality, observer=observer, cancel=cancel)[0]

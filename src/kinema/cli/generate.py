@@ -45,6 +45,7 @@ def generate(  # noqa: PLR0913
     model: Annotated[str, typer.Option(metavar="NAME", help="A model's name or folder; `kinema models` lists them.")] = "kinema-mini",
     count: Annotated[int, typer.Option(help="How many clips, with seeds from --seed upwards: NAME-1, NAME-2 ...")] = 1,
     best_of: Annotated[int, typer.Option(metavar="N", help="Make N for each clip; keep the one that the judges like best.")] = 1,
+    cache_level: Annotated[int, typer.Option(metavar="N", help="Leave out denoising steps: 1 (half) or 2 (two of three).")] = 0,
     out: Annotated[str | None, typer.Option(metavar="FILE", help=".mp4 .mov .gif .webp .png .jpg or a folder of pictures.")] = None,
     quality: Annotated[str | None, typer.Option(metavar="NAME", help="draft, standard, high or master.")] = None,
     no_rewrite: Annotated[bool, typer.Option("--no-rewrite", help="Keep the prompt's words as they are.")] = False,
@@ -87,7 +88,7 @@ def generate(  # noqa: PLR0913
     with make_reporter(as_json=as_json) as reporter:
         for note in order.notes:
             reporter.note(f"note: {note}")
-        engine = local.chosen_from(best_of, local.engine_for(model), step=count)
+        engine = local.chosen_from(best_of, local.engine_for(model, cache_level=cache_level), step=count)
         if dry_run:
             plan = plans.plan_of(order, engine)
             reporter.result("plan", plan, _plan_text(order, plan))

@@ -14,6 +14,7 @@ from kinema.core.checks import check_whole
 from kinema.core.errors import InvalidInput, choices
 from kinema.core.geometry import VideoShape
 from kinema.core.memory import DTYPE_BYTES, OFFLOADS, QUANTISATIONS, memory_by_phase, num_tokens
+from kinema.core.skips import check_level, computed_steps
 
 DTYPES = tuple(DTYPE_BYTES)
 DEVICES = ("cpu", "cuda")
@@ -26,9 +27,10 @@ class RunPlan:
     """Everything besides request and weights that can change a bit of the result.
 
     ``threads`` counts CPU threads; ``isa`` is the processor's widest vector set (other sets sum in another order);
-    ``cache_level`` is how boldly denoising steps are skipped (0: never). ``decode`` is how latents become frames: ``default`` as the
-    model's makers do, ``exact`` as if the whole clip were decoded at once, ``frugal`` likewise in constant memory but several
-    times the work, ``tiles`` in blended tiles, which need least. Most models have but one way, which is exact.
+    ``cache_level`` is how boldly denoising steps are left out (0: never; see `kinema.core.skips`).
+    ``decode`` is how latents become frames: ``default`` as the model's makers do, ``exact`` as if the whole clip were decoded at
+    once, ``frugal`` likewise in constant memory but several times the work, ``tiles`` in blended tiles, which need least. Most models
+    have but one way, which is exact.
     ``quantise`` is how matrices of the transformer's blocks are kept; ``offload`` where weights lie, which changes no bit.
     """
 
@@ -67,8 +69,9 @@ class RunPlan:
             raise InvalidInput("compile", self.compile, "must be true or false")
         if not isinstance(self.isa, str):
             raise InvalidInput("isa", self.isa, "must be text")
-        for name, least in (("batch", 1), ("threads", 1), ("cache_level", 0)):
-            check_whole(name, getattr(self, name), least=least)
+        check_level(self.cache_level)
+        for name in ("batch", "threads"):
+            check_whole(name, getattr(self, name), least=1)
 
     @property
     def reads_file(self) -> bool:
@@ -127,7 +130,9 @@ def estimate(
     num_keyframes: int = 0,
 ) -> Estimate:
     """The cost of one clip of shape ``video`` by the card's formulas; see `kinema.core.memory` for the bytes."""
-    tokens, cost, passes = num_tokens(card, video), card.cost, steps * (2 if is_guided else 1)
+    tokens, cost = num_tokens(card, video), card.cost
+    # what runs in a step that is left out is hardly any work
+    passes = sum(computed_steps(steps, plan.cache_level)) * (2 if is_guided else 1)
     flops = {
         "encode": cost.text * (2 if is_guided else 1)
         + cost.encode_per_pixel * video.height_px * video.width_px * num_keyframes,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kinema.core.errors import InvalidInput
+from kinema.core.checks import check_whole
 
 CACHE_LEVELS = (0, 1, 2)
 # The first steps decide what is where; each differs from the next by more than later ones do.
@@ -14,9 +14,11 @@ def computed_steps(steps: int, level: int) -> tuple[bool, ...]:
 
     What is left out is decided by number alone, so a plan knows the work, and runs with the same plan do the same. Raises: InvalidInput.
     """
-    if level not in CACHE_LEVELS:
-        raise InvalidInput(
-            "cache_level", level, f"must be from {CACHE_LEVELS[0]} (skips nothing) to {CACHE_LEVELS[-1]}"
-        )
+    check_level(level)
     stride = level + 1
     return tuple(i < _FIRST or i == steps - 1 or (i - _FIRST) % stride == 0 for i in range(steps))
+
+
+def check_level(level: int) -> None:
+    """Raises: InvalidInput unless ``level`` is one of `CACHE_LEVELS`."""
+    check_whole("cache_level", level, least=0, most=CACHE_LEVELS[-1])

@@ -17,6 +17,7 @@ from kinema.core.plan import DTYPES, Estimate, RunPlan, estimate
 from kinema.core.progress import CancelToken, Observer, ignore_progress
 from kinema.core.protocols import MediaReader
 from kinema.core.request import GenerationRequest
+from kinema.core.skips import check_level
 from kinema.engine.choose import DtypeChoice, cache_file, choose_dtypes, current_isa, known_choice
 from kinema.engine.machine import num_cores
 from kinema.engine.resolve import ResolvedRequest, check_plan, default_plan, resolve
@@ -44,12 +45,13 @@ class Engine:
             ``cache`` so that they stay the same. A ``dtype`` alone holds for both.
         device: ``"cpu"`` unless asked otherwise: what a clip looks like shouldn't depend on whether a GPU is there.
         compile: compiles the transformer's blocks: slower to start, faster for many clips.
+        cache_level: leaves out denoising steps: 1 nearly every second, 2 two of three; the clip changes somewhat.
         read_picture: reads keyframes; local files if not given.
 
     Raises: InvalidInput for an unknown model or setting.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a choice of its own
         self,
         model: str | os.PathLike[str] = "kinema-mini",
         *,
@@ -58,6 +60,7 @@ class Engine:
         vae_dtype: str | None = None,
         device: str = "cpu",
         compile: bool = False,
+        cache_level: int = 0,
         read_picture: MediaReader | None = None,
         cache: Path | None = None,
     ) -> None:
@@ -73,7 +76,8 @@ class Engine:
             raise InvalidInput("threads", threads, "must be at least 1")
         self._threads = threads or num_cores()
         self._dtypes = (dtype, vae_dtype or dtype)
-        self._device, self._compile = device, compile
+        check_level(cache_level)
+        self._device, self._compile, self._cache_level = device, compile, cache_level
         self._read_picture = read_picture or _read_picture
         self._cache = cache or cache_file()
         self._resident: tuple[tuple[object, ...], Family] | None = None
@@ -220,6 +224,7 @@ class Engine:
             device=self._device,
             compile=self._compile,
             isa=choice.isa,
+            cache_level=self._cache_level,
         )
 
     def _pictures(self, resolved: ResolvedRequest) -> dict[int, np.ndarray]:

@@ -106,8 +106,6 @@ def check_plan(plan: RunPlan, resolved: ResolvedRequest) -> None:
         raise InvalidInput(
             "guidance_mode", "off", f"guidance {resolved.guidance:g} needs batched or split; off goes with guidance 1"
         )
-    if plan.cache_level:
-        raise InvalidInput("cache_level", plan.cache_level, "this engine skips no steps; must be 0")
 
 
 def _guidance_2(request: GenerationRequest, card: ModelCard) -> float | None:

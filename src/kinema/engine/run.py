@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,13 +11,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kinema.accel.step_cache import StepCache
 from kinema.core.errors import InvalidInput, OutOfMemory, choices
 from kinema.core.plan import Estimate, RunPlan, estimate
+from kinema.core.skips import computed_steps
 from kinema.engine.clip import Clip
 from kinema.engine.clock import RunClock
 from kinema.engine.decode import decode_chunks
 from kinema.engine.denoise import denoise
-from kinema.engine.families.family import Family, Pictures
+from kinema.engine.families.family import Family, Pictures, Sampling
 from kinema.engine.meter import Meter
 from kinema.engine.recipe import make_recipe
 from kinema.engine.resolve import ResolvedRequest
@@ -56,6 +59,8 @@ class Run:
     ) -> tuple[Family, Tensor]:
         """The networks, and the latents of every request. ``on_state`` gets a state after every ``every`` steps and after the last.
 
+        Where steps are left out, a state comes as soon as the next step is computed in full.
+
         Raises: InvalidInput for a plan that this model can't follow.
         """
         plan, meter = self.plan, self.meter
@@ -67,7 +72,11 @@ class Run:
                 raise InvalidInput("decode", plan.decode, rule)
             with meter.phase("encode"), memory_errors("encode", self.cost.peak_bytes):
                 sampling = family.prepare(self.requests, self.pictures, plan, self.clock)
-            with meter.phase("denoise"), memory_errors("denoise", self.cost.peak_bytes):
+            with (
+                meter.phase("denoise"),
+                memory_errors("denoise", self.cost.peak_bytes),
+                self._step_cache(family, sampling) as sampling,
+            ):
                 latents = denoise(
                     sampling,
                     clock=self.clock,
@@ -140,6 +149,23 @@ class Run:
             batch_index=index,
         )
 
+    @contextmanager
+    def _step_cache(self, family: Family, sampling: Sampling) -> Iterator[Sampling]:
+        """``sampling`` with the steps left out that the plan leaves out. Raises: InvalidInput where that can't be."""
+        if self.plan.cache_level == 0:
+            yield sampling
+            return
+        if sampling.stepper.evaluations(2) != 2:
+            rule = f"goes with one evaluation a step, and {type(sampling.stepper).__name__} asks more; must be 0"
+            raise InvalidInput("cache_level", self.plan.cache_level, rule)
+        with StepCache(family.denoisers, self._computed) as cache:
+            yield replace(sampling, predict=cache.predictor(sampling.predict, sampling.sigmas))
+
+    @property
+    def _computed(self) -> tuple[bool, ...]:
+        """For every step whether it is computed in full."""
+        return computed_steps(self.requests[0].steps, self.plan.cache_level)
+
     def _decode_smaller(self, family: Family, error: OutOfMemory) -> None:
         """Changes the plan to a decode that needs less memory. Raises: ``error`` if there is none."""
         before, after = self.plan.decode, family.decode_modes[self.plan.decode]
@@ -150,9 +176,14 @@ class Run:
 
     def _tell_state(self, on_state: OnState, every: int) -> Callable[[State], None]:
         request, model_hash = self.requests[0], self.folder.content_hash()
+        # what a step cache holds isn't kept: a run goes on from where it needs none
+        is_whole, is_due = (*self._computed, True), False
 
         def tell(state: State) -> None:
-            if state.step % every == 0 or state.step == request.steps:
+            nonlocal is_due
+            is_due = is_due or state.step % every == 0 or state.step == request.steps
+            if is_due and is_whole[state.step]:
+                is_due = False
                 on_state(
                     GenerationState(
                         request=request.request,

@@ -9,7 +9,7 @@ from typing import ClassVar, Protocol, runtime_checkable
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, UInt8
-from torch import Tensor
+from torch import Tensor, nn
 
 from kinema.core.errors import WeightsError, choices
 from kinema.core.plan import RunPlan
@@ -50,6 +50,11 @@ class Family(Protocol):
     @property
     def device(self) -> torch.device:
         """Where the networks are, and latents go."""
+        ...
+
+    @property
+    def denoisers(self) -> Sequence[nn.Module]:
+        """The networks that predict; in steps that a plan leaves out, their blocks don't run."""
         ...
 
     def prepare(

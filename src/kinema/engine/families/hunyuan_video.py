@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from kinema.core.plan import RunPlan
 from kinema.engine.clock import RunClock
@@ -57,6 +57,11 @@ class HunyuanVideo:
         "exact": "frugal",
         "frugal": None,
     }
+
+    @property
+    def denoisers(self) -> Sequence[nn.Module]:
+        """The transformer."""
+        return (self.transformer,)
 
     def prepare(
         self, requests: Sequence[ResolvedRequest], pictures: Sequence[Pictures], plan: RunPlan, clock: RunClock

@@ -8,7 +8,7 @@ from typing import ClassVar, cast
 
 import torch
 from einops import repeat
-from torch import Tensor
+from torch import Tensor, nn
 
 from kinema.accel.compile import apply_compile
 from kinema.core.errors import WeightsError
@@ -51,6 +51,11 @@ class Kinema:
     def vae_dtype(self) -> torch.dtype:
         """The autoencoder's dtype."""
         return self.vae.quant_conv.weight.dtype
+
+    @property
+    def denoisers(self) -> Sequence[nn.Module]:
+        """The transformer."""
+        return (self.transformer,)
 
     def prepare(
         self, requests: Sequence[ResolvedRequest], pictures: Sequence[Pictures], plan: RunPlan, clock: RunClock

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, cast
 
 import torch
 from einops import rearrange
-from torch import Tensor
+from torch import Tensor, nn
 
 from kinema.core.plan import RunPlan
 from kinema.engine.clock import RunClock
@@ -48,6 +48,11 @@ class Wan:
     sampler: PublishedSampler
     device: torch.device
     decode_modes: ClassVar[Mapping[str, str | None]] = STREAMED
+
+    @property
+    def denoisers(self) -> Sequence[nn.Module]:
+        """The transformer, or both experts."""
+        return self.transformers
 
     def prepare(
         self, requests: Sequence[ResolvedRequest], pictures: Sequence[Pictures], plan: RunPlan, clock: RunClock
