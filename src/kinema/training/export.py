@@ -43,9 +43,9 @@ class ExportRecipe:
 
     name: str = "kinema-mini"
     version: str = "0.1"
-    steps: int = 25
+    steps: int = 20
     guidance: float = 5.0
-    sampler: SamplerConfig = field(default_factory=lambda: SamplerConfig(shift=3.0))
+    sampler: SamplerConfig = field(default_factory=lambda: SamplerConfig(shift=3.0, stepper="unipc"))
     seconds: float = 2.0
     dtype: str = "bfloat16"
     int8: tuple[str, ...] = ("transformer",)
