@@ -11,14 +11,14 @@ BUDGET ?= 60
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt \
 	$(if $(TORCH_INDEX),--extra-index-url https://download.pytorch.org/whl/$(TORCH_INDEX))
-# record.py is what they share; the blind test needs a reader, and the others take long: a quarter of an hour, or hours
-BENCHES := $(filter-out bench/record.py bench/blind_test.py bench/commands.py bench/judges.py bench/time_to_quality.py bench/kill_rounds.py,$(wildcard bench/*.py))
+# record.py is what they share; the blind test needs a reader, parity has a target of its own, and the others take long: a quarter of an hour, or hours
+BENCHES := $(filter-out bench/record.py bench/blind_test.py bench/commands.py bench/judges.py bench/parity.py bench/time_to_quality.py bench/kill_rounds.py,$(wildcard bench/*.py))
 BASE := $(VENV)/.base-is-installed
 DEV := $(VENV)/.dev-is-installed
 REQUIREMENTS := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-rest test-all check format bench pictures train-mini train-judges clean
+.PHONY: help demo test test-rest test-all check format bench bench-parity pictures train-mini train-judges clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1|/' | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -68,6 +68,9 @@ format: $(DEV) ## bring every file into the house style
 
 bench: $(DEV) ## measure this machine; results go to bench/results/
 	@for script in $(BENCHES); do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+bench-parity: $(DEV) ## compare published models' networks and pipelines with diffusers', in minutes; fails where a bound is broken
+	@$(BIN)/python bench/parity.py
 
 pictures: $(DEV) ## draw the pictures of docs/world.md anew
 	@$(BIN)/python docs/world_pictures.py

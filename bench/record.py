@@ -18,7 +18,7 @@ from kinema.engine.machine import bf16_instructions, cpu_model, num_cores
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "bench" / "results"
-_PACKAGES = ("torch", "numpy", "av", "einops", "safetensors", "typer", "rich", "diffusers")
+_PACKAGES = ("torch", "numpy", "av", "einops", "safetensors", "typer", "rich", "diffusers", "transformers")
 
 
 def record(

@@ -73,9 +73,10 @@ class Model:
         kept = set(self.pipeline.transformer._keep_in_fp32_modules or ())
         for name, network in parts.items():
             for key, parameter in network.named_parameters() if isinstance(network, nn.Module) else ():
-                if not (name == "transformer" and kept.intersection(key.split("."))):
+                if not (name.startswith("transformer") and kept.intersection(key.split("."))):
                     parameter.data = parameter.data.bfloat16()
-        half = type(self.pipeline)(**parts)
+        settings = {n: v for n, v in self.pipeline.config.items() if n in ("boundary_ratio", "expand_timesteps")}
+        half = type(self.pipeline)(**parts, **settings)
         half.set_progress_bar_config(disable=True)
         return Model(self.folder, half)
 
