@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from diffusers.utils.torch_utils import randn_tensor
 from parity_rows.measure import FP32, Row, row
-from torch import Tensor
 
 from kinema.flow.noise import noise
-from kinema.flow.published import PublishedSampler, read_scheduler, timestep_at
-from kinema.flow.sample import sample
-from tests.flow.test_published import CASES, SHAPE, SHIFTS, STEPS, configs, reference
+from kinema.flow.published import read_scheduler
+from tests.flow.test_published import CASES, SHIFTS, STEPS, configs, reference, trajectories
 
 NOISE_SHAPES = [(16, 1, 3, 5), (16, 5, 7, 2), (48, 3, 2, 9), (3, 1, 1, 1)]
 NOISE_SEEDS = [[0], [7, 8], [3, 2**32 - 1, 5]]
@@ -43,40 +41,14 @@ def sampling_rows() -> Iterator[Row]:
 
 
 def _trajectories(made: Row, config: dict[str, Any], from_pipeline: bool, steps: int) -> None:
-    """Every state, with outputs that were drawn beforehand and with a network that answers to the state and its timestep."""
+    """Levels, timesteps and every state; and each sample of a batch beside itself alone."""
     name, ours = made.cases[-1], read_scheduler(config, from_pipeline=from_pipeline)
-    sigmas, timesteps = ours.sigmas(steps), ours.timesteps(steps)
-    start, outputs = noise(SHAPE, seeds=[1, 2]), noise((steps, *SHAPE), seeds=[3, 4]).transpose(0, 1)
-
-    def drawn(x: Tensor, t: Tensor) -> Tensor:
-        return outputs[int((timesteps > t).sum())]
-
-    def network(x: Tensor, t: Tensor) -> Tensor:
-        return torch.tanh(1.3 * x + t / 1000) - 0.2 * x.roll(1, -1)
-
-    for model in (drawn, network):
-        theirs = reference(config, steps, from_pipeline=from_pipeline)
-        made.add("fp32", name, [sigmas, timesteps], [theirs.sigmas, theirs.timesteps.float()])
-        x, expected = start, []
-        for t in theirs.timesteps:
-            x = theirs.step(model(x, t), t, x, return_dict=False)[0]
-            expected.append(x)
-        made.add("fp32", name, _states(model, start, sigmas, timesteps, ours), expected)
-        for i in range(len(start)):
-            if model is network:
-                one = _states(model, start[i : i + 1], sigmas, timesteps, ours)
-                made.add("batch", name, one, [x[i : i + 1] for x in expected])
-
-
-def _states(
-    model: Callable[[Tensor, Tensor], Tensor], start: Tensor, sigmas: Tensor, timesteps: Tensor, ours: PublishedSampler
-) -> list[Tensor]:
-    seen: list[Tensor] = []
-    sample(
-        lambda x, s: model(x, timestep_at(s, sigmas, timesteps)[0]),
-        start,
-        sigmas,
-        stepper=ours.stepper,
-        on_step=lambda i, x, x0: seen.append(x),
-    )
-    return seen
+    theirs = reference(config, steps, from_pipeline=from_pipeline)
+    made.add("fp32", name, [ours.sigmas(steps), ours.timesteps(steps)], [theirs.sigmas, theirs.timesteps.float()])
+    both = list(trajectories(config, from_pipeline, steps))
+    for seen, expected in both:
+        made.add("fp32", name, seen, expected)
+    for i in range(2):
+        one = slice(i, i + 1)
+        for (alone, _), (seen, _) in zip(trajectories(config, from_pipeline, steps, only=one), both, strict=True):
+            made.add("batch", name, alone, [x[one] for x in seen])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -68,36 +69,45 @@ def test_levels_and_timesteps_have_the_references_bits(case: str) -> None:
             assert torch.equal(ours.timesteps(steps), theirs.timesteps.float()), (shift, steps)
 
 
-@pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("shift", SHIFTS)
-@pytest.mark.parametrize("steps", STEPS)
-def test_trajectories_are_the_references(case: str, shift: float, steps: int) -> None:
-    """With outputs that nothing explains, drawn beforehand, and with a network that answers to x and to its timestep."""
-    config, from_pipeline = configs(shift)[case]
+def trajectories(
+    config: dict[str, Any], from_pipeline: bool, steps: int, *, only: slice = slice(None)
+) -> Iterator[tuple[list[Tensor], list[Tensor]]]:
+    """(our states, the reference's) of the samples ``only``, after every step.
+
+    First with outputs that nothing explains, drawn beforehand, then with a network that answers to x and to its timestep.
+    """
     ours = read_scheduler(config, from_pipeline=from_pipeline)
     sigmas, timesteps = ours.sigmas(steps), ours.timesteps(steps)
     start, outputs = noise(SHAPE, seeds=[1, 2]), noise((steps, *SHAPE), seeds=[3, 4]).transpose(0, 1)
 
     def drawn(x: Tensor, t: Tensor) -> Tensor:
-        return outputs[int((timesteps > t).sum())]
+        return outputs[int((timesteps > t).sum())][only]
 
     def network(x: Tensor, t: Tensor) -> Tensor:
         return torch.tanh(1.3 * x + t / 1000) - 0.2 * x.roll(1, -1)
 
     for model in (drawn, network):
         theirs = reference(config, steps, from_pipeline=from_pipeline)
-        x, expected = start, []
+        x, expected = start[only], []
         for t in theirs.timesteps:
             x = theirs.step(model(x, t), t, x, return_dict=False)[0]
             expected.append(x)
         seen: list[Tensor] = []
         sample(
             lambda x, s, model=model: model(x, timestep_at(s, sigmas, timesteps)[0]),
-            start,
+            start[only],
             sigmas,
             stepper=ours.stepper,
             on_step=lambda i, x, x0, seen=seen: seen.append(x),
         )
+        yield seen, expected
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("shift", SHIFTS)
+@pytest.mark.parametrize("steps", STEPS)
+def test_trajectories_are_the_references(case: str, shift: float, steps: int) -> None:
+    for seen, expected in trajectories(*configs(shift)[case], steps):
         for x, y in zip(seen, expected, strict=True):
             assert (x - y).abs().max() <= 1e-6 * y.abs().max()
 

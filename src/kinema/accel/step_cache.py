@@ -22,9 +22,9 @@ _SEAM = "through_blocks"
 class StepCache:
     """A context in which ``networks`` run their blocks in the ``computed`` steps alone. It must be told of each step: `at`.
 
-    A network may be called several times in a step (guidance that is split, `Heun` not: it must be one evaluation a step), each call
-    with what it added itself. Memory: a tensor of the video tokens for every call of a step. Raises: InvalidInput for a network
-    whose blocks can't be left out.
+    A network may be called several times in a step, as where guidance is split: each call has what it added itself. Steppers must ask
+    once a step. Memory: a tensor of the video tokens for every call of a step.
+    Raises: InvalidInput for a network whose blocks can't be left out.
     """
 
     def __init__(self, networks: Sequence[nn.Module], computed: Sequence[bool]) -> None:

@@ -184,6 +184,30 @@ def assert_same(ours: tuple[Tensor, np.ndarray], theirs: tuple[Tensor, np.ndarra
     return difference
 
 
+def request(**fields: Any) -> GenerationRequest:
+    """Nine frames of 48x32 in four steps, seed 7, unless ``fields`` say otherwise."""
+    defaults: dict[str, Any] = {
+        "prompt": "a red car drives along the beach",
+        "frames": 9,
+        "size": "48x32",
+        "steps": 4,
+        "seed": 7,
+    }
+    return GenerationRequest(**{**defaults, **fields})
+
+
+def compare(model: Model, asked: GenerationRequest, *others: GenerationRequest, **reference: Any) -> None:
+    """Asserts that engine and reference make the same of ``asked``; ``reference`` are its words for what differs."""
+    requests = (asked, *others)
+    words = model.asked(asked, **reference)
+    if others:
+        words |= {"prompt": [r.prompt for r in requests]}
+    latents, frames = made_by(model.engine(), *requests)
+    if getattr(model.pipeline.transformer.config, "image_condition_type", None) == "latent_concat":
+        latents = latents[:, :, 1:]  # the reference doesn't give the first, either
+    assert_same((latents, frames), model.reference([r.seed or 0 for r in requests], **words))
+
+
 def assert_half_is_as_near(model: Model, request: GenerationRequest, **reference: Any) -> None:
     """In bfloat16 the engine is as far from the reference in float32 as the reference is in bfloat16, or at most a fifth farther."""
     words = model.asked(request, **reference)

@@ -11,39 +11,14 @@ import pytest
 import torch
 
 from kinema.core.errors import UnsupportedRequest
-from kinema.core.request import GenerationRequest
 from tests.engine.families.published import (
     Model,
     assert_half_is_as_near,
-    assert_same,
+    compare,
     hunyuan_video,
-    made_by,
     picture_file,
+    request,
 )
-
-
-def request(**fields: Any) -> GenerationRequest:
-    """Nine frames of 48x32 in three steps, seed 7, unless ``fields`` say otherwise."""
-    defaults: dict[str, Any] = {
-        "prompt": "a red car drives along the beach",
-        "frames": 9,
-        "size": "48x32",
-        "steps": 3,
-        "seed": 7,
-    }
-    return GenerationRequest(**{**defaults, **fields})
-
-
-def compare(model: Model, asked: GenerationRequest, *others: GenerationRequest, **reference: Any) -> None:
-    """Asserts that engine and reference make the same of ``asked``; ``reference`` are its words for what differs."""
-    requests = (asked, *others)
-    words = model.asked(asked, **reference)
-    if others:
-        words |= {"prompt": [r.prompt for r in requests]}
-    latents, frames = made_by(model.engine(), *requests)
-    if model.pipeline.transformer.config.image_condition_type == "latent_concat":
-        latents = latents[:, :, 1:]  # the reference doesn't give the first, either
-    assert_same((latents, frames), model.reference([r.seed or 0 for r in requests], **words))
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +115,7 @@ def test_the_first_latent_frame_stays_the_picture(tmp_path: Path) -> None:
     model = hunyuan_video(tmp_path / "m", picture="token_replace", transformer={"guidance_embeds": True})
     keyframe, _ = picture_file(tmp_path / "a.png")
     states: list[Any] = []
-    model.engine().generate(request(keyframes=(keyframe,)), on_state=states.append)
+    model.engine().generate(request(keyframes=(keyframe,), steps=3), on_state=states.append)
     assert len(states) == 3
     assert all(torch.equal(s.latents[:, :, 0], states[0].latents[:, :, 0]) for s in states)
 

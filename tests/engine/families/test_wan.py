@@ -11,33 +11,19 @@ import torch
 
 from kinema.core.errors import InvalidInput, UnsupportedRequest
 from kinema.core.media_ref import Keyframe
-from kinema.core.request import GenerationRequest
 from tests.engine.families import published
-from tests.engine.families.published import Model, assert_half_is_as_near, assert_same, made_by, picture_file, wan
+from tests.engine.families.published import (
+    Model,
+    assert_half_is_as_near,
+    compare,
+    made_by,
+    picture_file,
+    request,
+    wan,
+)
 
 PICTURE: dict[str, Any] = {"in_channels": 16}
 SEEN_PICTURE: dict[str, Any] = {**PICTURE, "image_dim": published.IMAGE_DIM, "added_kv_proj_dim": 24}
-
-
-def request(**fields: Any) -> GenerationRequest:
-    """Nine frames of 48x32 in four steps, seed 7, unless ``fields`` say otherwise."""
-    defaults: dict[str, Any] = {
-        "prompt": "a red car drives along the beach",
-        "frames": 9,
-        "size": "48x32",
-        "steps": 4,
-        "seed": 7,
-    }
-    return GenerationRequest(**{**defaults, **fields})
-
-
-def compare(model: Model, asked: GenerationRequest, *others: GenerationRequest, **reference: Any) -> None:
-    """Asserts that engine and reference make the same of ``asked``; ``reference`` are its words for what differs."""
-    requests = (asked, *others)
-    words = model.asked(asked, **reference)
-    if others:
-        words |= {"prompt": [r.prompt for r in requests]}
-    assert_same(made_by(model.engine(), *requests), model.reference([r.seed or 0 for r in requests], **words))
 
 
 @pytest.fixture(scope="module")
