@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import resource
+import time
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +31,17 @@ def run(minutes: float, out: Path, *, scenes: int, device: str, workers: int) ->
     from kinema.training.mini import Printer, train_mini
 
     folder = out / f"{device}-{minutes:g}"
+    started, used = time.monotonic(), cpu_seconds()
     facts = train_mini(minutes, folder, device=device, workers=workers, observer=Printer(60))
+    cores_used = (cpu_seconds() - used) / (time.monotonic() - started)
     scores = evaluate_world(str(folder / "model"), Examination(scenes=scenes), str(folder / "scores"))
     attributes = scores["words"]["attributes"]
     return {
         "minutes": minutes,
         "device": device,
         "hardware": hardware(),
+        # of a machine that others use too: below the number of cores its minutes are worth less
+        "cores_used": round(cores_used, 2),
         "vae_db": round(facts["decoder"]["scores"]["psnr_db"], 2),
         "minutes_trained": {
             "vae": facts["vae"]["minutes"], "decoder": facts["decoder"]["minutes"], "text": facts["text"]["minutes"],
@@ -47,6 +53,13 @@ def run(minutes: float, out: Path, *, scenes: int, device: str, workers: int) ->
         "camera_condition": scores["camera"]["all"]["share"],
         "motion_spearman": scores["motion"]["spearman"],
     }  # fmt: skip
+
+
+def cpu_seconds() -> float:
+    """Of this process and of those that it has waited for."""
+    return sum(
+        u.ru_utime + u.ru_stime for u in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    )
 
 
 def curve(rows: list[dict[str, Any]]) -> Image.Image:

@@ -197,14 +197,19 @@ def test_a_stopped_phase_goes_on(tmp_path: Path) -> None:
 
 
 def test_budget_sizes_the_run() -> None:
-    hour, day = MiniRecipe().within(60), MiniRecipe().within(1440)
-    for longer, shorter in zip(day.stages, hour.stages, strict=True):
+    evening, day = MiniRecipe().within(120), MiniRecipe().within(1440)
+    for longer, shorter in zip(day.stages, evening.stages, strict=True):
         counts = [[s.count for s in stage.train] for stage in (longer, shorter)]
-        assert counts[0] == pytest.approx([24 * n for n in counts[1]], rel=0.01)
-    loops = [hour.vae.loop, hour.decoder, hour.text.loop, *(stage.transformer.loop for stage in hour.stages)]
+        assert counts[0] == pytest.approx([12 * n for n in counts[1]], rel=0.01)
+    loops = [
+        evening.vae.loop,
+        evening.decoder,
+        evening.text.loop,
+        *(stage.transformer.loop for stage in evening.stages),
+    ]
     minutes = [loop.budget.minutes for loop in loops]
-    assert sum(m for m in minutes if m) == pytest.approx(48)
-    assert hour.decoder.budget.minutes == pytest.approx(6)
+    assert sum(m for m in minutes if m) == pytest.approx(96)
+    assert evening.decoder.budget.minutes == pytest.approx(12)
     for wrong in (0.0, -1.0, float("nan"), float("inf")):
         with pytest.raises(InvalidInput, match="budget"):
             MiniRecipe().within(wrong)

@@ -29,6 +29,8 @@ SMALL = VideoShape(frames=17, height_px=64, width_px=64, fps=8.0)
 WIDE = VideoShape(frames=17, height_px=80, width_px=128, fps=8.0)
 TALL = VideoShape(frames=17, height_px=128, width_px=80, fps=8.0)
 LONG = VideoShape(frames=33, height_px=96, width_px=96, fps=8.0)
+WIDE_LONG = VideoShape(frames=33, height_px=80, width_px=128, fps=8.0)
+TALL_LONG = VideoShape(frames=33, height_px=128, width_px=80, fps=8.0)
 
 VAE_FRAMES = SceneRange(split="train", shape=SMALL, count=2048)
 VAE_VALIDATION = SceneRange(split="validation", shape=SMALL, count=64)
@@ -128,7 +130,7 @@ class Shares:
     stages: tuple[float, ...] = (0.27, 0.14)
     vae_scenes_per_minute: float = 34.0
     stage_scenes_per_minute: tuple[float, ...] = (50.0, 25.0)
-    many_shapes_from: float = 60.0
+    many_shapes_from: float = 100.0
 
 
 MINI_STAGES = (
@@ -143,6 +145,8 @@ MINI_STAGES = (
             SceneRange(split="train", shape=WIDE, count=1536, first_seed=1_100_000),
             SceneRange(split="train", shape=TALL, count=768, first_seed=1_200_000),
             SceneRange(split="train", shape=LONG, count=768, first_seed=1_300_000),
+            SceneRange(split="train", shape=WIDE_LONG, count=640, first_seed=1_400_000),
+            SceneRange(split="train", shape=TALL_LONG, count=448, first_seed=1_500_000),
         ),
         validation=SceneRange(split="validation", shape=BASE, count=128),
         transformer=replace(
