@@ -84,3 +84,13 @@ def test_speed_is_logged(make_latents: Callable[..., ShardSet], tmp_path: Path) 
     speed = read_metrics(tmp_path / "run" / "metrics.jsonl", "speed")[-1]
     assert speed["tokens_per_s"] == pytest.approx(21 * speed["samples_per_s"], rel=1e-3)
     assert 0 < speed["mfu"] < 1
+
+
+def test_every_shape_may_be_compiled(make_latents: Callable[..., ShardSet], monkeypatch: pytest.MonkeyPatch) -> None:
+    from torch._dynamo import config
+
+    monkeypatch.setattr(config, "recompile_limit", 1)
+    monkeypatch.setattr(torch, "compile", lambda network, **_: network)
+    train = make_latents(8, pictures=5)
+    TransformerTask(replace(RECIPE, compile=True), train, validation=make_latents(4, seed=1))
+    assert config.recompile_limit > 2 * len(train.buckets) > 2

@@ -200,6 +200,10 @@ class TransformerTask:
         def undo() -> None:
             self._network = self.transformer
 
+        # clips and pictures of every size are a shape each, and those beyond the limit would run uncompiled
+        from torch._dynamo import config as limits
+
+        limits.recompile_limit = max(limits.recompile_limit, 8 + 2 * len(self._sizes))
         self._network = torch.compile(self.transformer, dynamic=False)
         compile_or_not(self.facts, use=lambda: self._try(self.facts["dtype"]), undo=undo)
 
