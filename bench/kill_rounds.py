@@ -1,8 +1,10 @@
 """Is a job ever lost or done twice, whatever is killed? Workers and those who submit are killed at random moments, or stopped for longer
 than their lease, while jobs go on. The engine is a fake whose every step depends on the one before, so that what went on from a checkpoint
-has to end in the same bits.
+has to end in the same bits. With ``--engine mini`` it is the shipped model in the service's own worker processes, under a supervisor that
+is killed as well.
 
 python bench/kill_rounds.py [--rounds 1000] [--database sqlite|postgresql] [--seed 1]      # about a quarter of an hour each
+python bench/kill_rounds.py --engine mini [--rounds 50] [--database sqlite|postgresql]     # some ten minutes
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import itertools
+import json
 import multiprocessing
 import os
 import random
@@ -21,13 +24,14 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 from kinema.core.jobs import JobState
+from kinema.core.request import GenerationRequest
 from kinema.serve.jobs.commands import Limits, Refusal, Report, SaveCheckpoint, Start, Step, Succeed
 from kinema.serve.jobs.job import Job, Order, Running, Succeeded
 from kinema.serve.jobs.keys import Conflict, InFlight, Replay, Reservation, reserve
@@ -36,6 +40,8 @@ from kinema.serve.jobs.store import JobStore, open_store
 
 LEASE_S = 1.0
 STEPS, EVERY, STEP_S = 12, 3, 0.01
+# of the shipped model: clips of so many seeds, each of which is made once undisturbed
+MINI_LEASE_S, MINI_STEPS, MINI_EVERY, MINI_SEEDS = 3.0, 8, 2, 3
 WORKERS = 2
 # as many unfinished jobs there are at least, while rounds go on
 WAITING = 4
@@ -106,7 +112,49 @@ def make(store: JobStore, folder: Path, job: Job) -> None:
         store.apply(job.id, Succeed(fence=fence, result={"state": state, "fence": fence}))
 
 
-def submit(url: str, folder: str) -> None:
+def order_of(item: int, engine: str) -> Order:
+    """What is submitted for ``item``."""
+    order = Order(owner="bench", model="fake", request={"item": item}, steps=STEPS, plan_key="p")
+    if engine == "fake":
+        return order
+    request = mini_request(item).to_dict()
+    return replace(order, model="kinema-mini", resolved={"request": request}, steps=MINI_STEPS)
+
+
+def mini_request(item: int) -> GenerationRequest:
+    """A small clip; the seed says which."""
+    prompt = "a red cube falls in the snow"
+    return GenerationRequest(prompt=prompt, frames=5, size="96x96", steps=MINI_STEPS, seed=item % MINI_SEEDS)
+
+
+def supervise(url: str, folder: str, lease_s: float) -> None:
+    """A supervisor of real worker processes, until it is killed; the file ``workers`` says who they are."""
+    # late: the fake engine's processes are to start quickly
+    from kinema.app.worker.settings import WorkerSettings
+    from kinema.app.worker.supervisor import Supervisor
+
+    settings = WorkerSettings(
+        name="worker",
+        database=url,
+        blobs=str(Path(folder, "blobs")),
+        threads=1,
+        lease_s=lease_s,
+        checkpoint_every=MINI_EVERY,
+        max_deaths=NO_POISON,
+    )
+    supervisor = Supervisor(
+        [settings] * WORKERS, store=open_store(url, max_deaths=NO_POISON), log=lambda _: None, most_wait_s=0.5
+    )
+    known: dict[str, int] = {}
+    while True:
+        supervisor.poll()
+        if supervisor.processes != known:
+            known = supervisor.processes
+            write_whole(Path(folder, "workers"), json.dumps(known))
+        time.sleep(0.02)
+
+
+def submit(url: str, folder: str, engine: str = "fake") -> None:
     """An API process: submits item after item, and notes each once it was accepted, until it is killed or told to stop."""
     store = open_store(url, limits=Limits(per_owner=10**6, total=10**6))
     accepted = Path(folder, "accepted")
@@ -118,7 +166,7 @@ def submit(url: str, folder: str) -> None:
             continue
         assert not isinstance(key, Conflict)
         item = len(noted(accepted))
-        order = Order(owner="bench", model="fake", request={"item": item}, steps=STEPS, plan_key="p")
+        order = order_of(item, engine)
         job = store.get(key.job_id) if isinstance(key, Replay) else store.submit(order, reservation=key)
         assert isinstance(job, Job), job
         # one write: it is there whole, or not at all
@@ -141,9 +189,11 @@ class Harness:
     folder: str
     lease_s: float
     seed: int
+    engine: str = "fake"
     kills: dict[str, float] = field(default_factory=dict)
     stops: dict[str, float] = field(default_factory=dict)
     submit_kills: int = 0
+    supervisor_kills: int = 0
 
     def __post_init__(self) -> None:
         self._random, self._numbers = random.Random(self.seed), itertools.count(1)
@@ -151,8 +201,10 @@ class Harness:
         self._context.set_forkserver_preload(
             ["kinema.serve.jobs.store", "kinema.serve.jobs.reading", "kinema.serve.jobs.keys"]
         )
-        self._workers = [self._worker() for _ in range(WORKERS)]
-        self._submitter = self._start("submit", submit, self.url, self.folder)
+        self._is_real = self.engine != "fake"
+        self._supervisor = self._supervise() if self._is_real else None
+        self._workers = [] if self._is_real else [self._worker() for _ in range(WORKERS)]
+        self._submitter = self._submit()
         self._stopped: list[tuple[float, int]] = []
 
     def round(self) -> None:
@@ -161,33 +213,60 @@ class Harness:
         die = self._random.random()
         if die < 0.15:
             self._end(self._submitter)
-            self._submitter = self._start("submit", submit, self.url, self.folder)
+            self._submitter = self._submit()
             self.submit_kills += 1
             return
-        at = self._random.randrange(WORKERS)
-        victim = self._workers[at]
-        # most often amid its work, sometimes as it starts or between jobs
-        if self._random.random() < 0.8:
-            self._wait_for_work(victim.name)
-        time.sleep(self._random.uniform(0, 0.25))
-        now = time.time()
-        if die < 0.3 and victim.name not in self.stops:
-            assert victim.pid is not None
-            os.kill(victim.pid, signal.SIGSTOP)
-            self.stops[victim.name] = now
-            self._stopped.append((now + 1.5 * self.lease_s, victim.pid))
+        if self._supervisor is not None and die > 0.85:
+            self._end(self._supervisor)
+            Path(self.folder, "workers").unlink(missing_ok=True)
+            self._supervisor = self._supervise()
+            self.supervisor_kills += 1
             return
-        self.kills[victim.name] = now
-        self._end(victim)
+        at = self._random.randrange(WORKERS)
+        # most often amid its work, sometimes as it starts or between jobs
+        name, pid = self._victim(at, is_at_work=self._random.random() < 0.8)
+        time.sleep(self._random.uniform(0, 0.5 if self._is_real else 0.25))
+        now = time.time()
+        if die < 0.3 and name not in self.stops:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSTOP)
+                self.stops[name] = now
+                self._stopped.append((now + 1.5 * self.lease_s, pid))
+            return
+        self.kills[name] = now
+        if self._is_real:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            return
+        self._end(self._workers[at])
         self._workers[at] = self._worker()
 
-    def _wait_for_work(self, name: str) -> None:
-        end = time.monotonic() + 20
-        while time.monotonic() < end:
+    def _alive(self) -> list[tuple[str, int]]:
+        """The workers, by name, that are there now."""
+        if self._is_real:
+            file = Path(self.folder, "workers")
+            return list(json.loads(file.read_text(encoding="utf-8")).items()) if file.exists() else []
+        return [(w.name, w.pid or 0) for w in self._workers if w.is_alive()]
+
+    def _busy(self) -> Iterator[str]:
+        """The names of workers that have a job; a real one, most of whose time goes into its start, is amid its steps."""
+        for job in list_jobs(self.store.database, statuses=[JobState.RUNNING]):
+            if isinstance(job.state, Running) and (not self._is_real or job.done_steps > job.checkpoint_step):
+                yield job.state.worker
+
+    def _victim(self, at: int, *, is_at_work: bool) -> tuple[str, int]:
+        """A worker, ``at`` that place if there is one, or, unless it takes too long, one that has a job."""
+        end = time.monotonic() + (60 if self._is_real else 20)
+        while True:
             self._wake(time.time())
-            running = [job.state for job in list_jobs(self.store.database, statuses=[JobState.RUNNING])]
-            if any(isinstance(state, Running) and state.worker == name for state in running):
-                return
+            alive = self._alive()
+            busy = set(self._busy())
+            is_late = time.monotonic() > end
+            # a real worker is not chosen for its place: another may have been started there meanwhile
+            for name, pid in alive if self._is_real else alive[at : at + 1]:
+                if name not in self.kills and (name in busy or not is_at_work or is_late):
+                    return name, pid
+            assert time.monotonic() < end + 60, "there is no worker"
             time.sleep(0.01)
 
     def finish(self, timeout_s: float) -> None:
@@ -203,15 +282,25 @@ class Harness:
 
     def close(self) -> None:
         """Ends every process."""
-        for process in (self._submitter, *self._workers):
+        supervisors = [] if self._supervisor is None else [self._supervisor]
+        for process in (self._submitter, *supervisors, *self._workers):
             self._end(process)
 
     def _wake(self, now: float) -> None:
         """Lets go on whom has been stopped for long enough."""
-        alive = {w.pid for w in self._workers if w.is_alive()}
-        for _, pid in (entry for entry in self._stopped if entry[0] <= now and entry[1] in alive):
-            os.kill(pid, signal.SIGCONT)
+        alive = {pid for _, pid in self._alive()}
+        for at, pid in self._stopped:
+            # a real one that was killed meanwhile is no longer there
+            if at <= now and pid in alive:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
         self._stopped = [entry for entry in self._stopped if entry[0] > now]
+
+    def _submit(self) -> BaseProcess:
+        return self._start("submit", submit, self.url, self.folder, self.engine)
+
+    def _supervise(self) -> BaseProcess:
+        return self._start("supervise", supervise, self.url, self.folder, self.lease_s)
 
     def _worker(self) -> BaseProcess:
         name = f"worker-{next(self._numbers)}"
@@ -228,7 +317,33 @@ class Harness:
         process.join()
 
 
-def verify(store: JobStore, folder: str) -> tuple[list[str], Counter[str]]:
+def has_right_bits(job: Job) -> bool:
+    """Whether a finished job of the fake engine made what it would have made undisturbed."""
+    assert isinstance(job.state, Succeeded)
+    return job.state.result["state"] == right_result(job.order.request["item"])
+
+
+def mini_judge(folder: str) -> Callable[[Job], bool]:
+    """`has_right_bits` of the shipped model's jobs: the clips are made here, undisturbed, under the same plan, and compared."""
+    from kinema.engine.engine import Engine
+    from kinema.serve.blobs import BlobStore
+
+    engine, blobs = Engine("kinema-mini", threads=1), BlobStore(Path(folder, "blobs"))
+    right = [engine.generate(mini_request(item)).digest for item in range(MINI_SEEDS)]
+
+    def judge(job: Job) -> bool:
+        assert isinstance(job.state, Succeeded)
+        outputs = job.state.result["outputs"]
+        recipe = json.loads(blobs.path(outputs["recipe"]["blob"]).read_text(encoding="utf-8"))
+        is_whole = all(blobs.path(file["blob"]).stat().st_size == file["bytes"] for file in outputs.values())
+        return is_whole and recipe["frames"] == right[job.order.request["item"] % MINI_SEEDS]
+
+    return judge
+
+
+def verify(
+    store: JobStore, folder: str, is_right: Callable[[Job], bool] = has_right_bits
+) -> tuple[list[str], Counter[str]]:
     """What is wrong, in words, and counts of what happened."""
     problems, counts = [], Counter[str]()
     jobs = {job.id: job for job in list_jobs(store.database, limit=10**6)}
@@ -238,8 +353,7 @@ def verify(store: JobStore, folder: str) -> tuple[list[str], Counter[str]]:
     for job in jobs.values():
         audit, told = audit_steps(store.database, job.id), events_after(store.database, job.id, limit=10**6)
         attempts = attempts_of(store.database, job.id)
-        right = right_result(job.order.request["item"])
-        if not isinstance(job.state, Succeeded) or job.state.result["state"] != right:
+        if not isinstance(job.state, Succeeded) or not is_right(job):
             problems.append(f"{job.id}: {job.state} is not a success with the right bits")
         if audit.executed > audit.allowed:
             problems.append(f"{job.id}: {audit.executed} steps, {audit.allowed} allowed")
@@ -256,7 +370,14 @@ def verify(store: JobStore, folder: str) -> tuple[list[str], Counter[str]]:
             elif event.kind == "started" and event.data["from_step"] != last:
                 problems.append(f"{job.id}: went on from {event.data['from_step']}, not from checkpoint {last}")
             counts["resumed"] += event.kind == "started" and event.data["from_step"] > 0
-        counts += Counter(jobs=1, attempts=job.fence, deaths=job.deaths, executed=audit.executed, allowed=audit.allowed)
+        counts += Counter(
+            jobs=1,
+            attempts=job.fence,
+            deaths=job.deaths,
+            executed=audit.executed,
+            allowed=audit.allowed,
+            steps_if_undisturbed=job.order.steps,
+        )
     return problems, counts
 
 
@@ -271,18 +392,21 @@ def takeovers(store: JobStore, kills: Mapping[str, float]) -> list[float]:
     return found
 
 
-def run_rounds(url: str, folder: str, *, rounds: int, seed: int, lease_s: float = LEASE_S) -> dict[str, Any]:
+def run_rounds(
+    url: str, folder: str, *, rounds: int, seed: int, lease_s: float = LEASE_S, engine: str = "fake"
+) -> dict[str, Any]:
     """The result of ``rounds``; ``problems`` is empty if all is well. The database must be empty, and ``folder`` too."""
     store = open_store(url)
-    harness = Harness(store=store, url=url, folder=folder, lease_s=lease_s, seed=seed)
+    is_right = mini_judge(folder) if engine == "mini" else has_right_bits
+    harness = Harness(store=store, url=url, folder=folder, lease_s=lease_s, seed=seed, engine=engine)
     begin = time.monotonic()
     try:
         for _ in range(rounds):
             harness.round()
-        harness.finish(timeout_s=60 + 10 * lease_s)
+        harness.finish(timeout_s=(60 if engine == "fake" else 300) + 10 * lease_s)
     finally:
         harness.close()
-    problems, counts = verify(store, folder)
+    problems, counts = verify(store, folder, is_right)
     waits = takeovers(store, harness.kills)
     with store.database.read() as (connection, _):
         server = [connection.dialect.name, *(connection.dialect.server_version_info or ())]
@@ -293,8 +417,8 @@ def run_rounds(url: str, folder: str, *, rounds: int, seed: int, lease_s: float 
         "worker_kills": len(harness.kills),
         "worker_stops": len(harness.stops),
         "submit_kills": harness.submit_kills,
+        "supervisor_kills": harness.supervisor_kills,
         **counts,
-        "steps_if_undisturbed": counts["jobs"] * STEPS,
         "lease_s": lease_s,
         "takeover_median_s": round(statistics.median(waits), 3) if waits else None,
         "takeover_most_s": round(max(waits), 3) if waits else None,
@@ -321,16 +445,26 @@ def empty_database(kind: str, folder: str) -> Iterator[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=1000)
+    parser.add_argument("--engine", choices=("fake", "mini"), default="fake")
+    parser.add_argument("--rounds", type=int)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
     arguments = parser.parse_args()
+    rounds, lease_s = (50, MINI_LEASE_S) if arguments.engine == "mini" else (1000, LEASE_S)
     with tempfile.TemporaryDirectory() as folder, empty_database(arguments.database, folder) as url:
-        result = run_rounds(url, folder, rounds=arguments.rounds, seed=arguments.seed)
+        result = run_rounds(
+            url,
+            folder,
+            rounds=arguments.rounds or rounds,
+            seed=arguments.seed,
+            lease_s=lease_s,
+            engine=arguments.engine,
+        )
     # late: it loads torch, which the workers don't need
     from record import record
 
-    record(f"kill_rounds_{arguments.database}", {"load_average": os.getloadavg()[0], **result})
+    name = "kill_rounds" if arguments.engine == "fake" else f"kill_rounds_{arguments.engine}"
+    record(f"{name}_{arguments.database}", {"load_average": os.getloadavg()[0], **result})
     if result["problems"]:
         raise SystemExit("\n".join(result["problems"]))
 

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from kinema.core import errors
 from kinema.core.errors import (
+    AccessError,
     Cancelled,
+    FetchError,
     InvalidInput,
     KinemaError,
     MediaError,
@@ -30,8 +32,8 @@ from kinema.core.errors import (
     storage_errors,
 )
 
-FIELD_ERRORS = (InvalidInput, UnsupportedRequest, MissingPackage, RefusedContent, MediaError, WeightsError)
-PLAIN_ERRORS = (KinemaError, StorageError, OutOfMemory, TrainingError, Cancelled)
+FIELD_ERRORS = (InvalidInput, UnsupportedRequest, MissingPackage, RefusedContent, MediaError, FetchError, WeightsError)
+PLAIN_ERRORS = (KinemaError, AccessError, StorageError, OutOfMemory, TrainingError, Cancelled)
 
 
 def test_the_tree_is_the_one_that_is_drawn() -> None:
@@ -70,6 +72,13 @@ def test_field_errors_survive_pickling_and_copying(kind: type[InvalidInput], fie
         assert type(again) is kind
         assert str(again) == str(error)
         assert (again.field, again.value, again.rule) == (field, value, rule)
+
+
+def test_codes_survive_pickling() -> None:
+    fetch = pickle.loads(pickle.dumps(FetchError("url", "u", "took too long", code="timeout")))
+    assert (fetch.code, fetch.retryable) == ("timeout", True)
+    access = pickle.loads(pickle.dumps(AccessError("too many", code="rate.requests", retry_after_s=2.5)))
+    assert (access.code, access.retry_after_s, str(access)) == ("rate.requests", 2.5, "too many")
 
 
 @pytest.mark.parametrize("kind", PLAIN_ERRORS)

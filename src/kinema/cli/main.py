@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from kinema.cli import doctor, errors, evaluate, files, generate, models, train, world
+from kinema.cli import doctor, errors, evaluate, files, generate, keys, models, serve, train, world
 from kinema.cli.interrupts import INTERRUPTED
 from kinema.core.version import VERSION
 
@@ -18,11 +18,16 @@ VERBS: dict[str, Callable[..., object]] = {
     "inspect": files.inspect,
     "reproduce": files.reproduce,
     "doctor": doctor.doctor,
+    "serve": serve.serve,
 }
 GROUPS: dict[str, tuple[str, dict[str, Callable[..., object]]]] = {
     "models": (
         "The models that are here, and how more are downloaded.",
         {"list": models.list_, "inspect": models.inspect, "get": models.get},
+    ),
+    "keys": (
+        "API keys of the service: who may use it.",
+        {"create": keys.create, "list": keys.list_, "revoke": keys.revoke},
     ),
     "train": (
         "Train models: `kinema train mini` makes the shipped one anew.",

@@ -6,7 +6,9 @@
     │   │   └── MissingPackage  a package that isn't installed (an ImportError too)
     │   ├── RefusedContent      a prompt that the content checks object to
     │   ├── MediaError          a picture, video or sound file that can't be read or written
+    │   ├── FetchError          a URL that may not be fetched, or didn't give what was asked for
     │   └── WeightsError        weights or model folders that don't fit (missing, extra, NaN, shape)
+    ├── AccessError             a key that is missing, wrong or may not do this; a quota or rate that is used up
     ├── StorageError            the disk is full, read-only, or a path can't be made (exit code 2)
     ├── OutOfMemory             a phase of a run needs more memory than there is
     ├── TrainingError           a run that can't go on (diverged, or a checkpoint of another recipe)
@@ -21,6 +23,7 @@ import errno
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 _SHOWN = 60
 
@@ -46,7 +49,7 @@ class InvalidInput(KinemaError):
         self.field, self.value, self.rule = field, value, rule
         super().__init__(f"{field}: {shown(value)}: {rule}")
 
-    def __reduce__(self) -> tuple[type, tuple[str, object, str]]:
+    def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self.field, self.value, self.rule)
 
 
@@ -66,8 +69,42 @@ class MediaError(InvalidInput):
     """A media file that is unreadable, truncated, empty or of an unknown kind."""
 
 
+class FetchError(InvalidInput):
+    """A URL that may not be fetched or didn't give what was asked for; ``code`` says which, ``retryable`` whether it may go well later.
+
+    ``code`` is ``refused``, ``unreachable``, ``timeout``, ``status``, ``too_large`` or ``wrong_type``.
+    """
+
+    def __init__(self, field: str, value: object, rule: str, *, code: str = "refused") -> None:
+        super().__init__(field, value, rule)
+        self.code = code
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return partial(type(self), code=self.code), (self.field, self.value, self.rule)
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the same may go well another time."""
+        return self.code in ("unreachable", "timeout", "status")
+
+
 class WeightsError(InvalidInput):
     """Weights that don't fit the model: tensors missing, unexpected, misshapen or not finite."""
+
+
+class AccessError(KinemaError):
+    """A caller who may not do this, or not now.
+
+    ``code`` is ``auth.missing``, ``auth.invalid``, ``auth.origin``, ``auth.scope`` or, with ``retry_after_s``, ``rate.requests``,
+    ``quota.queued``, ``quota.jobs``, ``quota.seconds``.
+    """
+
+    def __init__(self, message: str, *, code: str = "auth.invalid", retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.code, self.retry_after_s = code, retry_after_s
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return partial(type(self), code=self.code, retry_after_s=self.retry_after_s), (str(self),)
 
 
 class StorageError(KinemaError):

@@ -173,3 +173,22 @@ def test_the_service_s_jobs_load_no_torch() -> None:
     environment = {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@BOTH
+def test_tables_of_the_first_revision_are_brought_up_to_date(url: str) -> None:
+    """What is in them stays."""
+    first = open_store(url)
+    job = submit(first)
+    with first.database.write() as (connection, _):
+        later = [t for t in reversed(metadata.sorted_tables) if t.name.startswith(("webhook_", "api_", "key_"))]
+        for table in later:
+            table.drop(connection)
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '0001'"))
+    first.close()
+    again = open_store(url)
+    assert again.get(job.id) == job
+    with again.database.read() as (connection, _):
+        assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one() == HEAD
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+    again.close()

@@ -35,6 +35,7 @@ RefusalCode = Literal[
     "stale_fence",  # another worker has the job, or none: stop, publish nothing
     "canceling",  # stop, and confirm
     "finished",  # nothing more happens to it
+    "not_finished",
     "not_queued",
     "begun",  # too late: an attempt was made, or this one has started
     "lease_live",  # its worker is alive

@@ -14,7 +14,7 @@ from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, InterfaceEr
 from kinema.core.errors import InvalidInput, StorageError
 
 # the newest file in migrations/versions
-HEAD = "0001"
+HEAD = "0002"
 MIGRATIONS = Path(__file__).parent / "migrations"
 # how long a writer waits for the others on SQLite, which lets in one at a time
 BUSY_S = 30

@@ -12,8 +12,8 @@ _lock = threading.Lock()
 _last = 0
 
 
-def new_id(now: float) -> str:
-    """``vid_`` and a ULID of ``now`` (seconds since 1970); within a process each sorts after those before it in the same millisecond.
+def new_id(now: float, prefix: str = PREFIX) -> str:
+    """``prefix`` and a ULID of ``now`` (seconds since 1970); within a process each sorts after those before it in the same millisecond.
 
     Source: https://github.com/ulid/spec
     """
@@ -23,4 +23,4 @@ def new_id(now: float) -> str:
         if value >> _RANDOM_BITS == _last >> _RANDOM_BITS:
             value = _last + 1
         _last = value
-    return PREFIX + "".join(_CROCKFORD[value >> shift & 31] for shift in range(125, -1, -5))
+    return prefix + "".join(_CROCKFORD[value >> shift & 31] for shift in range(125, -1, -5))

@@ -59,11 +59,12 @@ def list_jobs(
     statuses: Collection[JobState] = (),
     after: str | None = None,
     limit: int = 20,
+    oldest_first: bool = False,
 ) -> list[Job]:
-    """Jobs, newest first, from the one after the job ``after``; of ``owner`` and of ``statuses`` only, if given."""
-    query = select(jobs).order_by(jobs.c.id.desc()).limit(limit)
+    """Jobs, newest first or ``oldest_first``, from the one after the job ``after``; of ``owner`` and of ``statuses`` only, if given."""
+    query = select(jobs).order_by(jobs.c.id if oldest_first else jobs.c.id.desc()).limit(limit)
     query = query if owner is None else query.where(jobs.c.owner == owner)
-    query = query if after is None else query.where(jobs.c.id < after)
+    query = query if after is None else query.where(jobs.c.id > after if oldest_first else jobs.c.id < after)
     query = query.where(jobs.c.status.in_([s.value for s in statuses])) if statuses else query
     with database.read() as (connection, _):
         return [job_of(row) for row in connection.execute(query).mappings()]

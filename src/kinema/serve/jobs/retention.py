@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from sqlalchemy import delete, or_, select
 
 from kinema.core.jobs import JobState
-from kinema.serve.jobs.commands import Expire
-from kinema.serve.jobs.commit import run
+from kinema.serve.jobs.commands import Expire, Refusal
+from kinema.serve.jobs.commit import lock, run
 from kinema.serve.jobs.database import Database
 from kinema.serve.jobs.job import Job
 from kinema.serve.jobs.rows import job_of
@@ -51,6 +51,18 @@ def collect(
         connection.execute(delete(jobs).where(jobs.c.id.in_(ids)))
         keys = connection.execute(delete(idempotency_keys).where(idempotency_keys.c.expires_at <= now)).rowcount
     return Collected(expired=tuple(expired), jobs=len(ids), events=num_events, keys=keys)
+
+
+def remove(database: Database, job_id: str, *, owner: str | None = None) -> Job | Refusal:
+    """The job that was there: it, its events and its claim on files are gone. Refused while it isn't finished."""
+    with database.write() as (connection, _):
+        job = lock(connection, job_id, owner=owner)
+        if job is None:
+            return Refusal(code="not_found", message="there is no such job")
+        if not job.status.is_final:
+            return Refusal(code="not_finished", message=f"the job is {job.status.value}; cancel it first")
+        connection.execute(delete(jobs).where(jobs.c.id == job_id))
+        return job
 
 
 def unneeded(database: Database, found: Collection[str]) -> set[str]:

@@ -15,6 +15,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    UniqueConstraint,
 )
 
 metadata = MetaData()
@@ -145,4 +146,94 @@ idempotency_keys = Table(
     Column("expires_at", Double, nullable=False),
     Index("idempotency_keys_expiry", "expires_at"),
     Index("idempotency_keys_job", "job_id"),
+)
+
+# an API key, without its secret; ``limits`` as in `kinema.serve.keys.KeyLimits`
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", String(12), primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("secret_sha256", String(64), nullable=False),
+    Column("scopes", JSON, nullable=False),
+    Column("limits", JSON, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("expires_at", Double),
+    Column("revoked_at", Double),
+)
+
+# what a key has had on a day (days since 1970, UTC)
+key_usage = Table(
+    "key_usage",
+    metadata,
+    Column("key_id", String(12), ForeignKey("api_keys.id", ondelete="CASCADE"), primary_key=True),
+    Column("day", Integer, primary_key=True),
+    Column("jobs", Integer, nullable=False),
+    Column("seconds", Double, nullable=False),
+)
+
+# signing secrets: of an endpoint (its id), or of an owner for webhooks of single jobs; the old one signs too until ``old_until``
+webhook_secrets = Table(
+    "webhook_secrets",
+    metadata,
+    Column("holder", Text, primary_key=True),
+    Column("secret", Text, nullable=False),
+    Column("old_secret", Text),
+    Column("old_until", Double),
+)
+
+# where an owner's events go, or, with ``job_id``, those of one job
+webhook_endpoints = Table(
+    "webhook_endpoints",
+    metadata,
+    Column("id", String(30), primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("job_id", String(30), ForeignKey("jobs.id", ondelete="CASCADE")),
+    Column("url", Text, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("events", JSON, nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    Column("disabled_reason", Text),
+    Column("failures", Integer, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Index("webhook_endpoints_owner", "owner", "id"),
+    Index("webhook_endpoints_job", "job_id"),
+)
+
+# unfinished jobs whose events somebody hears, and the number of the last that became deliveries
+webhook_cursors = Table("webhook_cursors", metadata, _job_id(), Column("number", Integer, nullable=False))
+
+# a message to an endpoint; ``id`` is its webhook-id. ``number`` is the job's event; null in a test
+webhook_deliveries = Table(
+    "webhook_deliveries",
+    metadata,
+    Column("id", String(30), primary_key=True),
+    Column("endpoint_id", String(30), ForeignKey("webhook_endpoints.id", ondelete="CASCADE"), nullable=False),
+    Column("job_id", String(30)),
+    Column("number", Integer),
+    Column("kind", String(10), nullable=False),
+    Column("payload", Text, nullable=False),
+    Column("status", String(10), nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("last_try", Integer, nullable=False),
+    Column("next_at", Double, nullable=False),
+    Column("lease_until", Double),
+    Column("created_at", Double, nullable=False),
+    Column("finished_at", Double),
+    UniqueConstraint("endpoint_id", "job_id", "number", name="webhook_deliveries_once"),
+    Index("webhook_deliveries_due", "status", "next_at"),
+    Index("webhook_deliveries_log", "endpoint_id", "id"),
+)
+
+# every try of a delivery, by its number
+webhook_tries = Table(
+    "webhook_tries",
+    metadata,
+    Column("delivery_id", String(30), ForeignKey("webhook_deliveries.id", ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("at", Double, nullable=False),
+    Column("duration_s", Double, nullable=False),
+    Column("status_code", Integer),
+    Column("error", Text),
 )

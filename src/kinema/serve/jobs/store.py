@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import Connection, bindparam, func, insert, select
 
 from kinema.core.jobs import JobState
 from kinema.serve.jobs.commands import (
@@ -32,6 +32,8 @@ from kinema.serve.jobs.rows import job_of
 from kinema.serve.jobs.schema import blobs, jobs
 
 Signal = Literal["go_on", "cancel", "pause", "lost"]
+# built once: putting together a query of so many columns takes longer than asking it
+_BY_ID = select(jobs).where(jobs.c.id == bindparam("job_id"))
 _NONE_SUCH = Refusal(code="not_found", message="there is no such job")
 
 
@@ -69,10 +71,12 @@ class JobStore:
         reservation: Reservation | None = None,
         inputs: Sequence[str] = (),
         wait_s: float | None = None,
+        within: Sequence[Callable[[Connection, Job, float], None]] = (),
     ) -> Job | Refusal:
         """The new job. It needs the blobs ``inputs``, and expires if it is not begun within ``wait_s``.
 
-        ``reservation`` of an Idempotency-Key is fulfilled with it, or there is no job.
+        ``reservation`` of an Idempotency-Key is fulfilled with it, or there is no job. Each of ``within`` runs in the same transaction with
+        the new job and the time; if it raises, there is no job.
         """
         for blob in inputs:
             check_text("inputs", blob)
@@ -102,12 +106,14 @@ class JobStore:
             if inputs:
                 rows = [{"job_id": job.id, "role": "input", "blob": blob} for blob in sorted(set(inputs))]
                 connection.execute(insert(blobs), rows)
+            for note in within:
+                note(connection, job, now)
             return job
 
     def get(self, job_id: str, *, owner: str | None = None) -> Job | None:
         """The job; None if there is none, or it isn't ``owner``'s."""
         with self.database.read() as (connection, _):
-            row = connection.execute(select(jobs).where(jobs.c.id == job_id)).mappings().one_or_none()
+            row = connection.execute(_BY_ID, {"job_id": job_id}).mappings().one_or_none()
         return None if row is None or owner not in (None, row["owner"]) else job_of(row)
 
     def apply(self, job_id: str, *commands: Command, owner: str | None = None) -> Job | Refusal:

@@ -1,0 +1,1 @@
+"""The HTTP API: three dialects over one table of jobs. No torch."""

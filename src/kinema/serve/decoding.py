@@ -1,0 +1,150 @@
+"""The process that decodes a stranger's file for `kinema.serve.uploads`: it binds itself first, then says what it sees on stdout.
+
+It writes ``H`` and a line of JSON (width_px, height_px, fps_num, fps_den, frame_bytes), for each frame ``F`` and its bytes, then ``E``; or,
+at any point, ``X`` and a line of JSON with the rule that the file breaks. Frames of a video are RGB rows; those of a picture have
+PNG's filter "up" applied, with its number before each row.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from kinema.core.errors import KinemaError, MediaError
+from kinema.serve.confine import refuse_calls, refuse_files
+
+_LIBRARIES = (
+    "/usr/lib",
+    "/usr/lib64",
+    "/usr/local/lib",
+    "/lib",
+    "/lib64",
+    "/etc/ld.so.cache",
+    "/proc/self",
+    "/sys/devices/system/cpu",
+)
+_CONTAINERS = {
+    "png": ("png",),
+    "jpeg": ("jpeg", "mpo"),
+    "webp": ("webp",),
+    "gif": ("gif",),
+    "avif": ("avif",),
+    "mp4": ("mov,mp4,m4a,3gp,3g2,mj2",),
+    "webm": ("matroska,webm",),
+}
+
+
+def main(path: str, kind: str, limits_json: str) -> None:
+    """Decodes ``path``, which is to be a ``kind``."""
+    limits = json.loads(limits_json)
+    bind(limits, path)
+    # what is written is read by a program: nobody else shall write there
+    out = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    try:
+        tell = _picture if kind in ("png", "jpeg", "webp", "gif", "avif") else _video
+        tell(Path(path), kind, limits, out)
+        out.write(b"E")
+    except (KinemaError, MemoryError) as e:
+        rule = e.rule if isinstance(e, MediaError) else str(e)
+        if isinstance(e, MemoryError) or isinstance(e.__cause__, MemoryError):
+            rule = f"needs more than {limits['memory_bytes'] >> 20} MiB to be decoded; make it smaller"
+        _refuse(out, rule)
+    out.flush()
+    # no finalisers: the libraries' own may hang over a file that is broken on purpose
+    os._exit(0)
+
+
+def bind(limits: dict[str, Any], path: str) -> None:
+    """Takes away from this process what decoding ``path`` doesn't need. It can't be undone."""
+    if hasattr(os, "sched_setaffinity"):
+        # on one processor the decoders start no threads
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    bounds = [
+        (resource.RLIMIT_AS, limits["memory_bytes"], limits["memory_bytes"]),
+        (resource.RLIMIT_CPU, limits["cpu_s"], limits["cpu_s"] + 1),
+        (resource.RLIMIT_FSIZE, 0, 0),
+        (resource.RLIMIT_NOFILE, 64, 64),
+        (resource.RLIMIT_CORE, 0, 0),
+        (resource.RLIMIT_NPROC, 0, 0),
+    ]
+    for which, soft, hard in bounds:
+        with suppress(ValueError, OSError):
+            resource.setrlimit(which, (soft, hard))
+    # where libraries are, since some are loaded late; not all of sys.path, which may hold the folder that the server was started in
+    packages = [p for p in sys.path if p.endswith(("site-packages", "dist-packages"))]
+    package = str(Path(__file__).parents[1])
+    refuse_files(but=[path, package, *packages, sys.prefix, sys.base_prefix, *_LIBRARIES])
+    refuse_calls()
+
+
+def _picture(path: Path, kind: str, limits: dict[str, Any], out: BinaryIO) -> None:
+    import numpy as np
+
+    from kinema.media.picture import read_picture
+    from kinema.media.read import open_source
+
+    with open_source(path) as source:
+        info = source.info
+    _check(info.container, kind, info.coded_width_px * info.coded_height_px, limits)
+    if info.is_truncated:
+        raise MediaError("file", path, "is cut off; copy it again")
+    scale = min(1.0, limits["max_side_px"] / max(info.width_px, info.height_px))
+    size = (max(1, round(info.width_px * scale)), max(1, round(info.height_px * scale)))
+    picture = read_picture(path, width_px=size[0], height_px=size[1], fit="stretch")
+    rows = np.empty((size[1], 1 + 3 * size[0]), np.uint8)
+    rows[:, 0] = 2
+    rows[:, 1:] = picture.reshape(size[1], -1)
+    rows[1:, 1:] -= picture[:-1].reshape(size[1] - 1, -1)
+    _head(out, size, (1, 1), rows.size)
+    out.write(b"F" + rows.tobytes())
+
+
+def _video(path: Path, kind: str, limits: dict[str, Any], out: BinaryIO) -> None:
+    from kinema.media.probe import probe
+    from kinema.media.read import iter_frames
+
+    info = probe(path)
+    _check(info.container, kind, info.coded_width_px * info.coded_height_px, limits)
+    if info.is_truncated:
+        raise MediaError("file", path, "is cut off; copy it again")
+    scale = min(1.0, limits["max_side_px"] / max(1, info.width_px, info.height_px))
+    # H.264 halves the chroma: even sizes
+    size = (max(2, 2 * round(info.width_px * scale / 2)), max(2, 2 * round(info.height_px * scale / 2)))
+    rate = min(max((info.fps or Fraction(25)).limit_denominator(1001), Fraction(1)), Fraction(60))
+    _head(out, size, (rate.numerator, rate.denominator), size[0] * size[1] * 3)
+    for frame in _bounded(iter_frames(path, fps=rate, size=size), limits):
+        out.write(b"F")
+        out.write(frame.pixels.tobytes())
+
+
+def _bounded(frames: Iterator[Any], limits: dict[str, Any]) -> Iterator[Any]:
+    for number, frame in enumerate(frames):
+        if number >= limits["max_frames"] or frame.time_s >= limits["max_seconds"]:
+            rule = f"must have at most {limits['max_frames']} frames and {limits['max_seconds']:g} seconds"
+            raise MediaError("file", "", rule)
+        yield frame
+
+
+def _check(container: str, kind: str, num_px: int, limits: dict[str, Any]) -> None:
+    if container not in _CONTAINERS[kind]:
+        raise MediaError("file", "", f"begins like {kind} and is {container}; export it again")
+    if num_px > limits["max_px"]:
+        raise MediaError("file", "", f"has {num_px:,} pixels a frame; at most {limits['max_px']:,} are decoded")
+
+
+def _head(out: BinaryIO, size: tuple[int, ...], fps: tuple[int, int], frame_bytes: int) -> None:
+    names = ("width_px", "height_px", "fps_num", "fps_den", "frame_bytes")
+    header = dict(zip(names, (*size, *fps, frame_bytes), strict=True))
+    out.write(b"H" + json.dumps(header).encode() + b"\n")
+
+
+def _refuse(out: BinaryIO, rule: str) -> None:
+    out.write(b"X" + json.dumps({"rule": rule[:300]}).encode() + b"\n")
