@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,15 +20,18 @@ from kinema.models.autoencoders.config import VideoAutoencoderConfig
 from kinema.models.autoencoders.tiling import TIME_TILES, Tiles, decode_tiled, encode_tiled
 from kinema.models.autoencoders.video import VideoAutoencoder
 from kinema.models.transformers.config import VideoTransformerConfig
+from kinema.models.transformers.ltx_config import LtxTransformerConfig
 from kinema.models.transformers.wan_config import WanTransformerConfig
 from kinema.weights.build import load_component
 from kinema.weights.folder import ModelFolder
 from kinema.weights.load import pieces_of
 from kinema.weights.stream import BlockReader
 from tests.models.autoencoders import published as hunyuan_vae
+from tests.models.autoencoders import test_ltx as ltx_vae
 from tests.models.autoencoders import test_parity as hunyuan_vae_cases
 from tests.models.autoencoders import test_tiling as tiling
 from tests.models.autoencoders import test_wan as wan_vae
+from tests.models.transformers import test_ltx as ltx
 from tests.models.transformers import test_published as hunyuan
 from tests.models.transformers import test_wan as wan
 
@@ -82,6 +85,14 @@ def networks() -> Iterator[Network]:
         ours=lambda net, given, _: [net(**given)],
         offloads=OFFLOADS,
     )
+    yield Network(
+        what="LTX-Video transformer",
+        component="transformer",
+        cases={name: _ltx_case(*case) for name, case in ltx.CASES.items()},
+        theirs=lambda net, given, dtype: [ltx.velocity(net, dict(given), dtype)],
+        ours=lambda net, given, _: [net(**given)],
+        offloads=OFFLOADS,
+    )
     for what, inputs, is_hunyuan in (
         ("HunyuanVideo", _hunyuan_vae_cases(), True),
         ("Wan", _wan_vae_cases(), False),
@@ -106,6 +117,27 @@ def networks() -> Iterator[Network]:
             streamed=_decode_streamed,
             tiled=_decode_in_parts if is_hunyuan else None,
         )
+    ltx_inputs = _ltx_vae_cases()
+    yield Network(
+        what="LTX-Video VAE, encode",
+        component="vae",
+        cases=ltx_inputs["video"],
+        prepare=_as_published,
+        theirs=lambda net, given, dtype: _gaussian(net.encode(given["video"].to(dtype)).latent_dist),
+        ours=lambda net, given, dtype: net.encode(given["video"].to(dtype)),
+        streamed=_encode_streamed,
+    )
+    yield Network(
+        what="LTX-Video VAE, decode",
+        component="vae",
+        cases=ltx_inputs["latents"],
+        prepare=_as_published,
+        theirs=lambda net, given, dtype: [net.decode(given["latents"].to(dtype), given["level"]).sample],
+        ours=lambda net, given, dtype: [net.decode(given["latents"].to(dtype), level=given["level"])],
+        streamed=lambda net, given, _: [
+            torch.cat(list(net.decode_stream(given["latents"], level=given["level"])), dim=2)
+        ],
+    )
     for axes, in_time_alone in (("time (the reference's default)", True), ("time and space", False)):
         yield Network(
             what=f"HunyuanVideo VAE, blended tiles in {axes}",
@@ -232,6 +264,31 @@ def _wan_vae_cases() -> dict[str, dict[str, Case]]:
     return cases
 
 
+def _ltx_case(
+    changes: dict[str, Any],
+    size: tuple[int, int, int],
+    lengths: list[int],
+    per: str,
+    spacing: tuple[float, float, float],
+) -> Case:
+    settings = {**ltx.SMALL, **changes}
+    return Case(
+        build=lambda: ltx.LTXVideoTransformer3DModel(**settings),
+        inputs=ltx.arguments(LtxTransformerConfig(**settings), size, lengths, per, spacing),
+    )
+
+
+def _ltx_vae_cases() -> dict[str, dict[str, Case]]:
+    """Without the noise that some decoders add: in bf16 the reference draws other noise than in fp32."""
+    cases: dict[str, dict[str, Case]] = {"video": {}, "latents": {}}
+    for name, (config, *_) in ltx_vae.CASES.items():
+        build = partial(ltx_vae.reference, replace(config, decoder_inject_noise=(False,) * 5))
+        cases["video"][name] = Case(build=build, inputs={"video": ltx_vae.pixels(name)})
+        inputs = {"latents": ltx_vae.latents_of(name), "level": ltx_vae.told(name)["level"]}
+        cases["latents"][name] = Case(build=build, inputs=inputs)
+    return cases
+
+
 def _tiled(tiles: Tiles, frames: int, height: int, width: int) -> Case:
     config = VideoAutoencoderConfig(**tiling.OPTIONS)
     with torch.device("meta"):
@@ -256,6 +313,14 @@ def _gaussian(distribution: Any) -> list[Tensor]:
 
 def _untiled(net: Any, _: Inputs) -> None:
     net.use_framewise_encoding = net.use_framewise_decoding = False
+
+
+def _as_published(net: Any, _: Inputs) -> None:
+    """With levels told in thousandths, and statistics."""
+    if net.config.timestep_conditioning:
+        net.decoder.timestep_scale_multiplier.fill_(1000.0)
+    net.latents_mean.fill_(0.3)
+    net.latents_std.fill_(1.7)
 
 
 def _as_built(net: Any, _: Inputs) -> None:

@@ -10,19 +10,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from parity_rows.measure import FP32, Row, num_draws, row
+from parity_rows.measure import Row, num_draws, row
 from torch import Tensor
 
-from kinema.accel.offload import apply_offload
+from kinema.core.memory import OFFLOADS
 from kinema.core.progress import ignore_progress
 from kinema.core.request import GenerationRequest
 from kinema.engine.engine import Engine
 from kinema.engine.run import Run
-from kinema.weights.folder import ModelFolder
-from kinema.weights.load import pieces_of
-from kinema.weights.stream import BlockReader
 from tests.engine.families import published
-from tests.engine.families.published import IMAGE_DIM, Model, hunyuan_video, picture_file, wan
+from tests.engine.families.published import IMAGE_DIM, Model, hunyuan_video, ltx, picture_file, wan
 
 PICTURE: dict[str, Any] = {"in_channels": 16}
 SEEN: dict[str, Any] = {**PICTURE, "image_dim": IMAGE_DIM, "added_kv_proj_dim": 24}
@@ -31,6 +28,7 @@ NARROW: dict[str, Any] = {"num_attention_heads": 3, "num_layers": 1}
 # of the reference's frames, in grey levels: their standard deviation
 LEAST_GREY = 5
 RESIDUAL = published.published.WAN_RESIDUAL_VAE
+LTX_SETTINGS = {"decode_timestep": 0.05, "decode_noise_scale": 0.025, "guidance_rescale": 0.7}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,6 +180,29 @@ PIPELINES: dict[str, dict[str, Case]] = {
             model=_small_from_picture, pictures=(0,), **_with(_guided(1.0, ""), size="64x32", frames=5, steps=5)
         ),
     },
+    "LTX-Video, text to video": {
+        "guided": Case(model=_built(ltx), **_with(_guided(3.0), size="96x64")),
+        "upright, 24 fps": Case(
+            model=_built(ltx, transformer={"num_layers": 1}),
+            fields={"guidance": 3.0, "size": "32x96", "frames": 25, "fps": 24.0, "steps": 3},
+            words={"guidance_scale": 3.0, "frame_rate": 24.0},
+        ),
+        "one frame, unguided": Case(model=_built(ltx), **_with(_guided(1.0, ""), size="96x64", frames=1, steps=5)),
+        "told of noise, rescaled": Case(
+            model=_built(ltx, vae=published.published.LTX_LEVEL_VAE, settings=LTX_SETTINGS),
+            fields={"guidance": 3.0, "size": "96x64"},
+            words={"guidance_scale": 3.0, **LTX_SETTINGS},
+        ),
+    },
+    "LTX-Video, picture to video": {
+        "guided": Case(model=_built(ltx, picture=True), pictures=(0,), **_with(_guided(3.0), size="96x64")),
+        "told of noise, rescaled": Case(
+            model=_built(ltx, picture=True, vae=published.published.LTX_LEVEL_VAE, settings=LTX_SETTINGS),
+            pictures=(0,),
+            fields={"guidance": 3.0, "size": "64x96", "frames": 17},
+            words={"guidance_scale": 3.0, **LTX_SETTINGS},
+        ),
+    },
 }
 
 
@@ -219,8 +240,8 @@ def _compare(made: Row, name: str, case: Case, root: Path) -> None:
     if case.decode == "default":
         streamed = np.concatenate(list(engine.stream(request)))[None]
         made.add("stream", name, [torch.from_numpy(streamed) / 255], [torch.from_numpy(own_frames) / 255])
-    _offload(family, engine.folder)
-    made.add("offload", name, [shown(_run(engine, case, [request])[2])], [ours])
+    for offload in OFFLOADS[1:]:
+        made.add("offload", name, [shown(_run(engine, case, [request], offload=offload)[2])], [ours])
 
 
 def _request(case: Case, model: Model, root: Path) -> tuple[GenerationRequest, dict[str, Any]]:
@@ -251,23 +272,16 @@ def _shown(model: Model, latents: Tensor) -> Tensor:
     return latents[:, :, 1:] if _drops_first(model) else latents
 
 
-def _run(engine: Engine, case: Case, requests: Sequence[GenerationRequest]) -> tuple[Run, Any, Tensor]:
+def _run(
+    engine: Engine, case: Case, requests: Sequence[GenerationRequest], *, offload: str = "none"
+) -> tuple[Run, Any, Tensor]:
     """(the run, the networks, the latents of ``requests``, made together)."""
-    plan = replace(engine.plan(requests[0]), decode=case.decode)
+    changes: dict[str, Any] = {"decode": case.decode, "offload": offload}
+    plan = replace(engine.plan(requests[0]), **changes)
     run = engine._run(requests, ignore_progress, None, plan=plan)
     return run, *run.latents(engine._load)
 
 
 def _reference_latents(model: Model, seed: int, words: Mapping[str, Any]) -> Tensor:
-    return model.pipeline(generator=torch.Generator().manual_seed(seed), output_type="latent", **words).frames
-
-
-def _offload(family: Any, folder: ModelFolder) -> None:
-    """Lets the blocks of the transformers of ``family`` come from their files, one by one, from now on."""
-    for name, network in zip(("transformer", "transformer_2"), family.denoisers, strict=False):
-        read = BlockReader(
-            pieces_of(folder.tensor_files(name)), dtype=FP32, fp32_parts=getattr(network, "fp32_parts", frozenset())
-        )
-        apply_offload(network, "layers", device="cpu", read=read)
-        if not all(p.is_meta for p in network.parameters()):
-            raise SystemExit(f"{name}: weights stayed")
+    made = model.pipeline(generator=torch.Generator().manual_seed(seed), output_type="latent", **words)
+    return model.in_places(made.frames, **words)

@@ -11,7 +11,16 @@ from parity_rows.measure import FP32, Row, row
 
 from kinema.flow.noise import noise
 from kinema.flow.published import read_scheduler
-from tests.flow.test_published import CASES, SHIFTS, STEPS, configs, reference, trajectories
+from tests.flow.test_published import (
+    CASES,
+    SHIFTS,
+    STEPS,
+    by_tokens,
+    configs,
+    reference,
+    reference_by_tokens,
+    trajectories,
+)
 
 NOISE_SHAPES = [(16, 1, 3, 5), (16, 5, 7, 2), (48, 3, 2, 9), (3, 1, 1, 1)]
 NOISE_SEEDS = [[0], [7, 8], [3, 2**32 - 1, 5]]
@@ -27,6 +36,16 @@ def sampling_rows() -> Iterator[Row]:
                         made.cases.append(f"{case}, shift {shift:g}, {steps} steps")
                         _trajectories(made, *configs(shift)[case], steps)
         yield made
+    with row("scheduler: Euler with a shift by tokens", "fp32") as made:
+        for tokens in (12, 1024, 7392):
+            for steps in (2, 5, 40):
+                for terminal in (None, 0.1):
+                    made.cases.append(f"{tokens} tokens, {steps} steps, last start {terminal}")
+                    ours = read_scheduler(by_tokens(terminal), from_pipeline=True)
+                    theirs = reference_by_tokens(terminal, steps, tokens)
+                    told = [ours.sigmas(steps, tokens=tokens), ours.timesteps(steps, tokens=tokens) / 1000]
+                    made.add("fp32", made.cases[-1], told, [theirs.sigmas, theirs.timesteps / 1000])
+    yield made
     with row("initial noise", "fp32", "batch") as made:
         for shape in NOISE_SHAPES:
             for seeds in NOISE_SEEDS:

@@ -19,7 +19,7 @@ from kinema.engine.families.family import load_family
 from kinema.models.text.hunyuan_video import KEEP_EVERY, NEGATIVE_KEEP_EVERY
 from kinema.models.text.published import TextTokens
 from kinema.weights.folder import open_model
-from tests.engine.families.published import IMAGE_DIM, Model, hunyuan_video, wan
+from tests.engine.families.published import IMAGE_DIM, Model, hunyuan_video, ltx, wan
 from tests.models.text import tiny
 from tests.models.text.test_wan import UNTIDY
 
@@ -52,6 +52,11 @@ def word_rows(root: Path) -> Iterator[Row]:
         )[:1],
     )
     yield _pictures(model)
+    yield _texts(
+        "LTX-Video text: T5",
+        ltx(root / "ltx"),
+        lambda pipeline, prompts: pipeline.encode_prompt(prompts, do_classifier_free_guidance=False)[:2],
+    )
 
 
 def _texts(what: str, model: Model, theirs: Callable[[Any, list[str]], Sequence[Tensor]]) -> Row:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from diffusers.guiders.classifier_free_zero_star_guidance import cfg_zero_star_scale
+from diffusers.pipelines.ltx.pipeline_ltx_image2video import rescale_noise_cfg
 from torch import Tensor
 
 from kinema.core.errors import InvalidInput
@@ -17,6 +18,7 @@ from kinema.flow.guidance import (
     classifier_free,
     guided,
     join_conditions,
+    rescaled,
     step_of,
     zero_star_scale,
 )
@@ -59,6 +61,29 @@ def test_each_sample_may_have_its_own_scale() -> None:
     both = classifier_free(cond, uncond, torch.tensor([1.0, 4.0]))
     assert torch.equal(both[0], cond[0])
     torch.testing.assert_close(both[1:], classifier_free(cond[1:], uncond[1:], 4.0))
+
+
+@pytest.mark.parametrize("scale", [3.0, torch.tensor([2.0, 7.0])])
+def test_rescaled_guidance_is_the_reference_s(scale: float | torch.Tensor) -> None:
+    cond, uncond = torch.randn(2, *SHAPE), torch.randn(2, *SHAPE)
+    plain = classifier_free(cond, uncond, scale)
+    for share in (0.3, 0.7, 1.0):
+        actual = rescaled(cond, uncond, scale, share=share)
+        torch.testing.assert_close(actual, rescale_noise_cfg(plain, cond, guidance_rescale=share))
+    whole = rescaled(cond, uncond, scale, share=1.0)
+    torch.testing.assert_close(whole.flatten(1).std(1), cond.flatten(1).std(1))
+    assert not torch.allclose(plain.flatten(1).std(1), cond.flatten(1).std(1), rtol=0.1)
+    x, sigma, levels = torch.randn(2, *SHAPE), torch.rand(2), torch.linspace(1, 0, 5)
+    if isinstance(scale, float):
+        predict = Guidance(scale=scale, rescale=0.7).predictor(Denoiser(), cond=COND, uncond=UNCOND, sigmas=levels)
+        both = [Denoiser()(x, sigma, c) for c in (COND, UNCOND)]
+        assert torch.equal(predict(x, sigma), rescaled(both[0], both[1], scale, share=0.7))
+
+
+@pytest.mark.parametrize("wrong", [{"rescale": 1.1}, {"rescale": -0.1}, {"rescale": 0.5, "method": "cfg_zero_star"}])
+def test_rescaling_that_can_not_be_is_named(wrong: dict[str, Any]) -> None:
+    with pytest.raises(InvalidInput, match="^rescale: "):
+        Guidance(**wrong)
 
 
 def test_zero_star_scale_is_the_nearest_multiple() -> None:

@@ -134,6 +134,30 @@ def test_a_shift_may_grow_with_the_tokens(steps: int, tokens: int, from_pipeline
         ours.sigmas(steps)
 
 
+def by_tokens(terminal: float | None) -> dict[str, Any]:
+    """LTX-Video's config."""
+    sizes = {"base_shift": 0.95, "max_shift": 2.05, "base_image_seq_len": 1024, "max_image_seq_len": 4096}
+    return {**EULER, "shift": 1.0, "use_dynamic_shifting": True, "shift_terminal": terminal, **sizes}
+
+
+def reference_by_tokens(terminal: float | None, steps: int, tokens: int) -> Any:
+    """The reference's scheduler, set as LTX-Video's pipelines set it."""
+    scheduler: Any = FlowMatchEulerDiscreteScheduler.from_config(by_tokens(terminal))
+    mu = calculate_shift(tokens, 1024, 4096, 0.95, 2.05)
+    scheduler.set_timesteps(sigmas=np.linspace(1.0, 1 / steps, steps), mu=mu)
+    return scheduler
+
+
+@pytest.mark.parametrize("terminal", [None, 0.1])
+@pytest.mark.parametrize("steps", [2, 3, 8, 30, 50])
+def test_levels_of_ltx_video_s_pipeline(steps: int, terminal: float | None) -> None:
+    ours = read_scheduler(by_tokens(terminal), from_pipeline=True)
+    for tokens in (1, 1024, 7392):
+        theirs = reference_by_tokens(terminal, steps, tokens)
+        torch.testing.assert_close(ours.sigmas(steps, tokens=tokens), theirs.sigmas, rtol=1e-6, atol=2e-7)
+        torch.testing.assert_close(ours.timesteps(steps, tokens=tokens), theirs.timesteps, rtol=1e-6, atol=2e-4)
+
+
 def test_one_step_is_never_stretched() -> None:
     config = {**EULER, "shift_terminal": 0.1}
     assert read_scheduler(config, from_pipeline=True).sigmas(1).tolist() == [1.0, 0.0]

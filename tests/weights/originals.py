@@ -139,6 +139,17 @@ def wan(state: State) -> dict[str, Tensor]:
     return out
 
 
+def ltx(state: State) -> dict[str, Tensor]:
+    """LTX-Video's transformer."""
+    steps = [
+        ("proj_in.", "patchify_proj."),
+        ("time_embed.", "adaln_single."),
+        (".norm_q.", ".q_norm."),
+        (".norm_k.", ".k_norm."),
+    ]
+    return {_stepped(name, steps): tensor for name, tensor in state.items()}
+
+
 _RESIDUAL_STEPS = [
     ("norm1.gamma", "residual.0.gamma"),
     ("conv1.", "residual.2."),

@@ -17,8 +17,10 @@ from torch import nn
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from diffusers.models.autoencoders.autoencoder_kl_hunyuan_video import AutoencoderKLHunyuanVideo
+    from diffusers.models.autoencoders.autoencoder_kl_ltx import AutoencoderKLLTXVideo
     from diffusers.models.autoencoders.autoencoder_kl_wan import AutoencoderKLWan
     from diffusers.models.transformers.transformer_hunyuan_video import HunyuanVideoTransformer3DModel
+    from diffusers.models.transformers.transformer_ltx import LTXVideoTransformer3DModel
     from diffusers.models.transformers.transformer_wan import WanTransformer3DModel
     from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchEulerDiscreteScheduler
     from diffusers.schedulers.scheduling_unipc_multistep import UniPCMultistepScheduler
@@ -41,6 +43,33 @@ WAN_RESIDUAL_VAE: dict[str, Any] = {
     **WAN_VAE, "is_residual": True, "in_channels": 12, "out_channels": 12, "patch_size": 2, "scale_factor_spatial": 16,
     "decoder_base_dim": 8,
 }  # fmt: skip
+LTX_TRANSFORMER: dict[str, Any] = {
+    "in_channels": 8, "out_channels": 8, "num_attention_heads": 2, "attention_head_dim": 14, "cross_attention_dim": 28,
+    "num_layers": 3, "caption_channels": 22,
+}  # fmt: skip
+# of version 0.9
+LTX_VAE: dict[str, Any] = {
+    "latent_channels": 8, "block_out_channels": [6, 10, 12, 12], "decoder_block_out_channels": [6, 10, 12, 12],
+    "layers_per_block": [1, 1, 1, 1, 1], "decoder_layers_per_block": [1, 1, 1, 1, 1],
+}  # fmt: skip
+# of version 0.9.1: the decoder is told of noise, and adds some
+LTX_NOISY_VAE: dict[str, Any] = {
+    **LTX_VAE, "decoder_block_out_channels": [8, 16, 32], "decoder_layers_per_block": [1, 2, 1, 1],
+    "decoder_spatio_temporal_scaling": [True, True, True], "decoder_inject_noise": [True, True, True, False],
+    "upsample_residual": [True, True, True], "upsample_factor": [2, 2, 2], "timestep_conditioning": True,
+}  # fmt: skip
+# of version 0.9.5: no noise of its own, and an encoder of the newer kind
+LTX_LEVEL_VAE: dict[str, Any] = {
+    **LTX_NOISY_VAE, "decoder_inject_noise": [False] * 4, "block_out_channels": [4, 8, 8, 16, 32],
+    "down_block_types": ["LTXVideo095DownBlock3D"] * 4, "spatio_temporal_scaling": [True] * 4,
+    "downsample_type": ["spatial", "temporal", "spatiotemporal", "spatiotemporal"],
+    "spatial_compression_ratio": 32, "temporal_compression_ratio": 8,
+}  # fmt: skip
+# as published, but for the numbers of tokens between which the shift grows
+LTX_SCHEDULER: dict[str, Any] = {
+    "use_dynamic_shifting": True, "base_shift": 0.95, "max_shift": 2.05, "base_image_seq_len": 4,
+    "max_image_seq_len": 64, "shift_terminal": 0.1,
+}  # fmt: skip
 HUNYUAN_TEXT = {
     "text_encoder": ("LlamaModel", {"hidden_size": 11}),
     "text_encoder_2": ("CLIPTextModel", {"hidden_size": 7}),
@@ -52,7 +81,7 @@ def randomised(module: nn.Module, seed: int = 0) -> Any:
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in module.parameters():
-            std = 0.3 if parameter.ndim == 1 else parameter[0].numel() ** -0.5
+            std = 0.3 if parameter.ndim <= 1 else parameter[0].numel() ** -0.5
             parameter.copy_(torch.randn(parameter.shape, generator=generator) * std)
     return module.eval().requires_grad_(False)
 
@@ -123,6 +152,47 @@ def wan(
         "transformer_2": ["diffusers", "WanTransformer3DModel"] if has_experts else [None, None],
         "boundary_ratio": 0.875 if has_experts else None,
         "expand_timesteps": False,
+        **(settings or {}),
+    }
+    _write_index(root, pipeline, index)
+    _write_stand_ins(root, stand_ins)
+    return root
+
+
+def ltx_vae(**config: Any) -> Any:
+    """An autoencoder of LTX-Video with statistics that matter, told of noise levels in thousandths as all published ones."""
+    vae = randomised(AutoencoderKLLTXVideo(**config), 5)
+    steps = torch.arange(vae.config.latent_channels) / 10
+    vae.latents_mean.copy_(steps - 0.3)
+    vae.latents_std.copy_(1.3 - steps)
+    if vae.config.timestep_conditioning:
+        vae.decoder.timestep_scale_multiplier.fill_(1000.0)
+    return vae
+
+
+def ltx(
+    root: Path,
+    *,
+    pipeline: str = "LTXPipeline",
+    transformer: dict[str, Any] | None = None,
+    vae: dict[str, Any] | None = None,
+    settings: dict[str, Any] | None = None,
+) -> Path:
+    """An LTX-Video at ``root``; ``settings`` go into its index as they are."""
+    config = {**LTX_TRANSFORMER, **(transformer or {})}
+    networks: dict[str, Any] = {
+        "transformer": randomised(LTXVideoTransformer3DModel(**config), 1),
+        "vae": ltx_vae(**(vae or LTX_VAE)),
+    }
+    for name, network in networks.items():
+        network.save_pretrained(root / name)
+    FlowMatchEulerDiscreteScheduler(**LTX_SCHEDULER).save_pretrained(root / "scheduler")
+    stand_ins: dict[str, Any] = {"text_encoder": ("T5EncoderModel", {"d_model": 22})}
+    index: dict[str, Any] = {
+        **{name: ["diffusers", type(network).__name__] for name, network in networks.items()},
+        "scheduler": ["diffusers", "FlowMatchEulerDiscreteScheduler"],
+        "text_encoder": ["transformers", "T5EncoderModel"],
+        "tokenizer": ["transformers", "T5TokenizerFast"],
         **(settings or {}),
     }
     _write_index(root, pipeline, index)

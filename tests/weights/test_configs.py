@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from kinema.core.errors import WeightsError
 from kinema.models.autoencoders.config import VideoAutoencoderConfig
+from kinema.models.autoencoders.ltx_config import LtxAutoencoderConfig
 from kinema.models.autoencoders.wan_config import WanAutoencoderConfig
 from kinema.models.transformers.config import VideoTransformerConfig
+from kinema.models.transformers.ltx_config import LtxTransformerConfig
 from kinema.models.transformers.wan_config import WanTransformerConfig
 from kinema.weights.configs import PUBLISHED, read_config, translate
 from tests.weights import published
@@ -21,12 +25,16 @@ OURS: dict[str, type] = {
     "AutoencoderKLHunyuanVideo": VideoAutoencoderConfig,
     "WanTransformer3DModel": WanTransformerConfig,
     "AutoencoderKLWan": WanAutoencoderConfig,
+    "LTXVideoTransformer3DModel": LtxTransformerConfig,
+    "AutoencoderKLLTXVideo": LtxAutoencoderConfig,
 }
 SETTINGS = {
     "HunyuanVideoTransformer3DModel": published.HUNYUAN_TRANSFORMER,
     "AutoencoderKLHunyuanVideo": published.HUNYUAN_VAE,
     "WanTransformer3DModel": published.WAN_TRANSFORMER,
     "AutoencoderKLWan": published.WAN_VAE,
+    "LTXVideoTransformer3DModel": published.LTX_TRANSFORMER,
+    "AutoencoderKLLTXVideo": published.LTX_LEVEL_VAE,
 }
 
 
@@ -65,6 +73,15 @@ def test_missing_fields_are_what_the_reference_takes() -> None:
     assert (vae.space_compression, vae.time_compression) == (8, 4)
 
 
+@pytest.mark.parametrize("class_name", ["LTXVideoTransformer3DModel", "AutoencoderKLLTXVideo"])
+def test_a_file_without_fields_is_the_first_published_one(class_name: str) -> None:
+    with torch.device("meta"):
+        theirs = getattr(published, class_name)().config
+    ours = read(class_name, {})
+    for name in (f.name for f in fields(ours)):
+        assert getattr(ours, name) == theirs[name], name
+
+
 def test_channels_out_may_be_left_to_those_in() -> None:
     assert read("WanTransformer3DModel", {**published.WAN_TRANSFORMER, "out_channels": None}).out_channels == 6
 
@@ -85,6 +102,9 @@ def test_channels_out_may_be_left_to_those_in() -> None:
             "must be one of HunyuanVideoUp",
         ),
         ("WanTransformer3DModel", {"qk_norm": "rms_norm"}, "qk_norm.*must be rms_norm_across_heads"),
+        ("LTXVideoTransformer3DModel", {"norm_elementwise_affine": True}, "norm_elementwise_affine.*must be False"),
+        ("AutoencoderKLLTXVideo", {"encoder_causal": False}, "encoder_causal.*must be True"),
+        ("AutoencoderKLLTXVideo", {"down_block_types": ["X"] * 4}, "down_block_types.*one for all levels"),
         ("WanTransformer3DModel", {"num_attention_heads": "two"}, "does not describe a WanTransformerConfig"),
     ],
 )

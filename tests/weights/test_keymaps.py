@@ -11,13 +11,14 @@ import torch
 from torch import Tensor
 
 from kinema.weights.header import Piece, TensorInfo
-from kinema.weights.keymaps import NAMINGS, KeyMap, hunyuan_video, recognise, wan
+from kinema.weights.keymaps import NAMINGS, KeyMap, hunyuan_video, ltx, recognise, wan
 from tests.weights import originals, published
 
 with published.warnings.catch_warnings():
     published.warnings.simplefilter("ignore")
     from diffusers.loaders.single_file_utils import (
         convert_hunyuan_video_transformer_to_diffusers,
+        convert_ltx_transformer_checkpoint_to_diffusers,
         convert_wan_transformer_to_diffusers,
         convert_wan_vae_to_diffusers,
     )
@@ -149,15 +150,34 @@ def test_wan_2_2_s_autoencoder() -> None:
     assert_same(mapped(original, wan.residual_autoencoder), state)
 
 
+def test_ltx_video_s_transformer() -> None:
+    network = published.randomised(published.LTXVideoTransformer3DModel(**published.LTX_TRANSFORMER))
+    state = network.state_dict()
+    original = originals.ltx(state)
+    assert {
+        "patchify_proj.bias",
+        "adaln_single.linear.weight",
+        "transformer_blocks.2.attn2.q_norm.weight",
+    } <= original.keys()
+    assert_same(convert_ltx_transformer_checkpoint_to_diffusers(dict(original)), state)
+    assert_same(mapped(original, ltx.transformer), state)
+    layers = {name.rpartition(".")[0] or name for name in original}
+    assert {layer for layer in layers if not layer.endswith("scale_shift_table")} <= ltx.layers(state)
+
+
 def test_every_kind_of_file_is_told_from_all_others() -> None:
     hunyuan = published.HunyuanVideoTransformer3DModel(**published.HUNYUAN_TRANSFORMER).state_dict()
     wan_transformer = published.WanTransformer3DModel(**published.WAN_TRANSFORMER).state_dict()
     vae = published.AutoencoderKLWan(**published.WAN_VAE).state_dict()
     residual = published.AutoencoderKLWan(**published.WAN_RESIDUAL_VAE).state_dict()
+    ltx_transformer = published.LTXVideoTransformer3DModel(**published.LTX_TRANSFORMER).state_dict()
     states = [
         originals.hunyuan_video(hunyuan),
         hunyuan,
         published.AutoencoderKLHunyuanVideo(**published.HUNYUAN_VAE).state_dict(),
+        originals.ltx(ltx_transformer),
+        ltx_transformer,
+        published.AutoencoderKLLTXVideo(**published.LTX_VAE).state_dict(),
         originals.wan(wan_transformer),
         wan_transformer,
         originals.wan_vae(vae),
@@ -171,7 +191,7 @@ def test_every_kind_of_file_is_told_from_all_others() -> None:
     assert recognise({"blocks.0.attn.qkv.weight": 0}) is None
 
 
-@pytest.mark.parametrize("key_map", [hunyuan_video.transformer, wan.transformer, wan.autoencoder])
+@pytest.mark.parametrize("key_map", [hunyuan_video.transformer, wan.transformer, wan.autoencoder, ltx.transformer])
 def test_unknown_names_stay_what_they_are(key_map: KeyMap) -> None:
     names = ["vace_blocks.0.after_proj.bias", "double_blocks.0.hue.weight", "blocks.0.hue.weight", "model_ema", "a.b"]
     assert sorted(mapped({n: torch.zeros(3, 3) for n in names}, key_map)) == sorted(names)

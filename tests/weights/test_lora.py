@@ -21,12 +21,13 @@ with published.warnings.catch_warnings():
     from diffusers.loaders.lora_conversion_utils import (
         _convert_hunyuan_video_lora_to_diffusers,
         _convert_musubi_wan_lora_to_diffusers,
+        _convert_non_diffusers_ltxv_lora_to_diffusers,
         _convert_non_diffusers_wan_lora_to_diffusers,
     )
 
 State = dict[str, Tensor]
 Shapes = dict[str, tuple[int, ...]]
-HUNYUAN, WAN = "HunyuanVideoTransformer3DModel", "WanTransformer3DModel"
+HUNYUAN, WAN, LTX = "HunyuanVideoTransformer3DModel", "WanTransformer3DModel", "LTXVideoTransformer3DModel"
 RANK = 3
 
 
@@ -189,6 +190,38 @@ def test_wan_in_kohya_s_names(tmp_path: Path, wan: Shapes) -> None:
     expected = reference_updates(_convert_musubi_wan_lora_to_diffusers(cloned(state)))
     assert len(expected) == 36
     assert_same(read_lora(saved(tmp_path, state), wan, class_name=WAN), expected)
+
+
+def test_ltx_video_in_every_naming(tmp_path: Path) -> None:
+    shapes = shapes_of(LTX, **published.LTX_TRANSFORMER)
+    layers = {
+        f"transformer_blocks.{i}.{a}.{n}": (28, 28)
+        for i in range(3)
+        for a in ("attn1", "attn2")
+        for n in ("to_q", "to_out.0")
+    }
+    layers |= {"transformer_blocks.2.ff.net.0.proj": (112, 28)}
+    state = {f"diffusion_model.{layer}.{n}": t for layer, shape in layers.items() for n, t in pair(*shape).items()}
+    expected = reference_updates(_convert_non_diffusers_ltxv_lora_to_diffusers(cloned(state)))
+    assert len(expected) == 13
+    assert_same(read_lora(saved(tmp_path, state), shapes, class_name=LTX), expected)
+    # of layers that the makers name otherwise, and flat names of either
+    for flat, ours in (
+        ("diffusion_model.patchify_proj", "proj_in.weight"),
+        (
+            "diffusion_model.adaln_single.emb.timestep_embedder.linear_2",
+            "time_embed.emb.timestep_embedder.linear_2.weight",
+        ),
+        ("lora_unet_adaln_single_linear", "time_embed.linear.weight"),
+        ("lora_unet_transformer_blocks_1_attn2_to_k", "transformer_blocks.1.attn2.to_k.weight"),
+    ):
+        out, width = shapes[ours]
+        own = {f"{flat}.{n}": t for n, t in pair(out, width, ("lora_down", "lora_up")).items()}
+        assert list(read_lora(saved(tmp_path, own), shapes, class_name=LTX)) == [ours]
+    with pytest.raises(WeightsError, match="blocks.0.self_attn.q"):
+        read_lora(
+            saved(tmp_path, {f"blocks.0.self_attn.q.{n}": t for n, t in pair(28, 28).items()}), shapes, class_name=LTX
+        )
 
 
 @pytest.mark.parametrize("prefix", ["transformer.", "base_model.model.", ""])

@@ -20,6 +20,7 @@ from kinema.core.card import ModelCard
 from kinema.core.errors import InvalidInput, UnsupportedRequest, WeightsError
 from kinema.core.media_ref import Keyframe, MediaRef
 from kinema.core.request import GenerationRequest
+from kinema.flow.published import TokenShift
 from kinema.weights.build import load_component, load_published_sampler
 from kinema.weights.families import FAMILIES
 from kinema.weights.folder import open_model
@@ -41,6 +42,11 @@ def hunyuan(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def wan(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return published.wan(tmp_path_factory.mktemp("wan") / "small")
+
+
+@pytest.fixture(scope="module")
+def ltx(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return published.ltx(tmp_path_factory.mktemp("ltx") / "small", vae=published.LTX_NOISY_VAE)
 
 
 def test_hunyuan_video_is_described(hunyuan: Path) -> None:
@@ -116,6 +122,36 @@ def test_the_small_model_of_wan_2_2_is_described(tmp_path: Path) -> None:
     assert (card.conditions, card.needs) == (("keyframes",), ())
 
 
+@pytest.mark.parametrize("pipeline", ["LTXPipeline", "LTXImageToVideoPipeline"])
+def test_ltx_video_is_described(tmp_path: Path, pipeline: str) -> None:
+    folder = published.ltx(tmp_path / "m", pipeline=pipeline)
+    card = open_model(folder).card
+    assert (card.family, card.fps, card.max_frames) == ("ltx-video", (25.0, 24.0, 30.0), 257)
+    assert (card.default_steps, card.default_guidance, card.text_tokens, card.joint_text) == (50, 3.0, 128, False)
+    assert (card.sizes[0], card.compression.align_px, card.compression.time) == ((704, 512), 32, 8)
+    assert (card.conditions, card.needs, card.keyframes_at) == (("keyframes",), (), (0.0,))
+    assert card.languages == ("en",)
+    assert card.check(GenerationRequest(prompt="a")).frames == 161
+    assert card.check(GenerationRequest(prompt="a", fps=30.0, seconds=8.5)).frames == 257
+    assert set(card.blocks) == {"transformer"}
+    # two attentions of four squares of the width and a feed-forward layer of eight in each of three blocks
+    assert card.blocks["transformer"].quantised == 3 * 16 * 28**2
+    assert ModelCard.from_json(card.to_json()) == card
+
+
+@pytest.mark.parametrize(
+    "settings, rule",
+    [
+        ({"guidance_rescale": 1.5}, "guidance_rescale: 1.5.*must be a number from 0 to 1"),
+        ({"guidance_rescale": "much"}, "guidance_rescale: much.*must be a number from 0 to 1"),
+        ({"decode_timestep": 0.05}, "decode_timestep: 0.05.*goes with an autoencoder that has timestep_conditioning"),
+    ],
+)
+def test_settings_of_ltx_video_that_can_not_be_are_named(tmp_path: Path, settings: dict[str, Any], rule: str) -> None:
+    with pytest.raises(WeightsError, match=rule):
+        open_model(published.ltx(tmp_path / "m", settings=settings))
+
+
 def test_any_size_on_the_grid_is_taken_and_no_other(wan: Path) -> None:
     card = open_model(wan).card
     assert card.check(GenerationRequest(prompt="a", size="64x48", frames=9)).width_px == 64
@@ -125,7 +161,7 @@ def test_any_size_on_the_grid_is_taken_and_no_other(wan: Path) -> None:
 
 
 @pytest.mark.parametrize("component", ["transformer", "vae"])
-@pytest.mark.parametrize("family", ["hunyuan", "wan"])
+@pytest.mark.parametrize("family", ["hunyuan", "wan", "ltx"])
 def test_networks_are_loaded_to_the_bit(family: str, component: str, request: pytest.FixtureRequest) -> None:
     folder = open_model(request.getfixturevalue(family))
     loaded = load_component(folder, component, dtype=torch.float32).state_dict()
@@ -157,7 +193,11 @@ def test_parts_that_are_kept_in_fp32_stay_so(wan: Path) -> None:
     assert {t.dtype for t in loaded.values()} == {torch.float32, torch.bfloat16}
 
 
-def test_samplers_are_read(hunyuan: Path, wan: Path) -> None:
+def test_samplers_are_read(hunyuan: Path, wan: Path, ltx: Path) -> None:
+    sampler = load_published_sampler(open_model(ltx))
+    assert (sampler.solver, sampler.from_pipeline, sampler.last_start) == ("euler", True, 0.1)
+    assert isinstance(sampler.shift, TokenShift)
+    assert sampler.shift.base_tokens == 4
     assert load_published_sampler(open_model(hunyuan)).shift == 7.0
     assert load_published_sampler(open_model(wan)).solver == "unipc"
 
@@ -191,6 +231,35 @@ def test_the_costs_of_wan_s_autoencoders_are_those_that_are_counted(
     assert counter.get_total_flops() / video[0, 0].numel() == pytest.approx(cost.decode_per_pixel, rel=0.1)
 
 
+def test_the_costs_of_ltx_video_are_those_that_are_counted(ltx: Path) -> None:
+    folder = open_model(ltx)
+    cost = folder.card.cost
+    transformer = load_component(folder, "transformer", dtype=torch.float32)
+    for size in ((2, 2, 3), (3, 4, 4)):
+        tokens = size[0] * size[1] * size[2]
+        latents, text = torch.randn(1, 8, *size), torch.randn(1, 128, 22)
+        with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+            transformer(latents, torch.tensor([0.5]), text, None, spacing=(0.32, 32.0, 32.0))
+        expected = cost.denoise_constant + cost.denoise_per_token * tokens + cost.denoise_per_token_pair * tokens**2
+        assert counter.get_total_flops() == pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.parametrize("config", [published.LTX_VAE, published.LTX_NOISY_VAE, published.LTX_LEVEL_VAE])
+def test_the_costs_of_ltx_video_s_autoencoders_are_those_that_are_counted(
+    tmp_path: Path, config: dict[str, Any]
+) -> None:
+    folder = open_model(published.ltx(tmp_path / "m", vae=config))
+    cost, vae = folder.card.cost, load_component(folder, "vae", dtype=torch.float32)
+    video = torch.rand(1, 3, 65, 32, 64)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        latents = vae.encode(video)[0]  # pyright: ignore[reportCallIssue]
+    # a clip's first frame stands alone, and formulas are for those that follow
+    assert counter.get_total_flops() / video[0, 0].numel() == pytest.approx(cost.encode_per_pixel, rel=0.1)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        vae.decode(latents)  # pyright: ignore[reportCallIssue]
+    assert counter.get_total_flops() / video[0, 0].numel() == pytest.approx(cost.decode_per_pixel, rel=0.1)
+
+
 def test_what_answers_a_prompt_is_in_the_hash(wan: Path, tmp_path: Path) -> None:
     first = open_model(wan).content_hash()
     folder = published.wan(tmp_path / "same")
@@ -214,10 +283,10 @@ def test_a_blob_of_the_hub_s_cache_is_known_by_its_name(tmp_path: Path) -> None:
     assert open_model(folder).content_hash() == second
 
 
-def test_opening_a_published_model_loads_no_torch(hunyuan: Path, wan: Path) -> None:
+def test_opening_a_published_model_loads_no_torch(hunyuan: Path, wan: Path, ltx: Path) -> None:
     code = (
         "import sys\nfrom kinema.weights.folder import open_model\n"
-        f"[open_model(m).card for m in ({str(hunyuan)!r}, {str(wan)!r})]\n"
+        f"[open_model(m).card for m in ({str(hunyuan)!r}, {str(wan)!r}, {str(ltx)!r})]\n"
         "assert not {'torch', 'transformers', 'huggingface_hub'} & set(sys.modules)"
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(kinema.__file__).parents[1])}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch
@@ -35,6 +36,23 @@ def classifier_free(
     cond, uncond = cond.float(), uncond.float()
     extra = expand(scale.float() - 1, cond) if isinstance(scale, Tensor) else scale - 1
     return cond + extra * (cond - uncond)
+
+
+def rescaled(
+    cond: Float[Tensor, " b *rest"],
+    uncond: Float[Tensor, " b *rest"],
+    scale: float | Float[Tensor, " b"],
+    *,
+    share: float,
+) -> Float[Tensor, " b *rest"]:
+    """`classifier_free`, a ``share`` of which is brought back to the standard deviation that each sample of ``cond`` has.
+
+    Large scales make predictions too large, and pictures too bright.
+    Source: Lin et al. 2023 (arXiv 2305.08891), equations 14 to 16.
+    """
+    out = classifier_free(cond, uncond, scale)
+    wanted, found = (x.float().flatten(1).std(1) for x in (cond, out))
+    return out * expand(1 - share + share * wanted / found, out)
 
 
 def zero_star_scale(cond: Float[Tensor, " b *rest"], uncond: Float[Tensor, " b *rest"]) -> Float[Tensor, " b"]:
@@ -123,13 +141,15 @@ def join_conditions(first: Condition, second: Condition) -> dict[str, Tensor | N
 class Guidance:
     """How to guide: ``scale`` 1 or mode ``off`` asks for the conditional prediction alone.
 
-    ``zero_steps`` belongs to ``cfg_zero_star``: steps at the start that stand still.
+    ``zero_steps`` belongs to ``cfg_zero_star``: steps at the start that stand still. ``rescale`` belongs to ``classifier_free``: see
+    `rescaled`.
     """
 
     scale: float = 1.0
     method: Literal["classifier_free", "cfg_zero_star"] = "classifier_free"
     mode: Literal["batched", "split", "off"] = "batched"
     zero_steps: int = 1
+    rescale: float = 0.0
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.scale) and self.scale >= 0):
@@ -140,6 +160,8 @@ class Guidance:
             raise InvalidInput("mode", self.mode, f"must be {choices((*MODES, 'off'))}")
         if self.zero_steps < 0:
             raise InvalidInput("zero_steps", self.zero_steps, "must be at least 0")
+        if not 0 <= self.rescale <= 1 or (self.rescale and self.method != "classifier_free"):
+            raise InvalidInput("rescale", self.rescale, "must be from 0 to 1, and 0 but for classifier_free")
 
     @property
     def is_on(self) -> bool:
@@ -157,7 +179,10 @@ class Guidance:
             if not self.is_on or uncond is None:
                 return denoiser(x, sigma, cond).float()
             if self.method == "classifier_free":
-                return guided(denoiser, x, sigma, cond=cond, uncond=uncond, scale=self.scale, mode=self.mode)
+                combine = partial(rescaled, share=self.rescale) if self.rescale else classifier_free
+                return guided(
+                    denoiser, x, sigma, cond=cond, uncond=uncond, scale=self.scale, mode=self.mode, combine=combine
+                )
             if step_of(sigmas, sigma) < self.zero_steps:
                 return torch.zeros_like(x)
             pair = evaluate_both(denoiser, x, sigma, cond=cond, uncond=uncond, mode=self.mode)

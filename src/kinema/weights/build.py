@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,17 +13,21 @@ from torch import nn
 from kinema.core.errors import InvalidInput, WeightsError, choices
 from kinema.flow.published import PublishedSampler, read_scheduler
 from kinema.models.autoencoders.config import VideoAutoencoderConfig
+from kinema.models.autoencoders.ltx import LtxAutoencoder
+from kinema.models.autoencoders.ltx_config import LtxAutoencoderConfig
 from kinema.models.autoencoders.video import VideoAutoencoder
 from kinema.models.autoencoders.wan import WanAutoencoder
 from kinema.models.autoencoders.wan_config import WanAutoencoderConfig
 from kinema.models.text.byte_encoder import ByteTextEncoder, ByteTextEncoderConfig
 from kinema.models.transformers.config import VideoTransformerConfig
+from kinema.models.transformers.ltx import LtxTransformer
+from kinema.models.transformers.ltx_config import LtxTransformerConfig
 from kinema.models.transformers.video import VideoTransformer
 from kinema.models.transformers.wan import WanTransformer
 from kinema.models.transformers.wan_config import WanTransformerConfig
 from kinema.weights.configs import PUBLISHED, read_config, translate
 from kinema.weights.folder import ModelFolder
-from kinema.weights.load import fill_module, pieces_of
+from kinema.weights.load import Pieces, empty_module, fill_module, pieces_of
 from kinema.weights.sampler import SamplerConfig
 from kinema.weights.save import Component
 from kinema.weights.single import open_checkpoint
@@ -34,7 +39,11 @@ NETWORKS: dict[str, tuple[type, Callable[[Any], nn.Module]]] = {
     "ByteTextEncoder": (ByteTextEncoderConfig, ByteTextEncoder),
     "WanTransformer": (WanTransformerConfig, WanTransformer),
     "WanAutoencoder": (WanAutoencoderConfig, WanAutoencoder),
+    "LtxTransformer": (LtxTransformerConfig, LtxTransformer),
+    "LtxAutoencoder": (LtxAutoencoderConfig, LtxAutoencoder),
 }
+# of these the pipelines give levels of their own; the others leave them to the scheduler
+_GIVE_LEVELS = ("HunyuanVideo", "LTX")
 
 
 def load_component(
@@ -49,13 +58,21 @@ def load_component(
 
     Components of transformers are for `kinema.weights.transformers_parts`. Raises: WeightsError.
     """
-    build, where = network_of(folder, component), folder.path / component
-    if component in folder.replaced:
-        where = folder.replaced[component]
-        pieces = open_checkpoint(where).pieces
-    else:
-        pieces = pieces_of(folder.tensor_files(component))
+    build, (where, pieces) = network_of(folder, component), component_pieces(folder, component)
     return fill_module(build, pieces, where=where, component=component, dtype=dtype, device=device, on_block=on_block)
+
+
+def empty_component(folder: ModelFolder, component: str, *, dtype: torch.dtype) -> nn.Module:
+    """What `load_component` gives, before any tensor is read; see `kinema.weights.load.empty_module`. Raises: WeightsError."""
+    build, (where, pieces) = network_of(folder, component), component_pieces(folder, component)
+    return empty_module(build, pieces, where=where, component=component, dtype=dtype)
+
+
+def component_pieces(folder: ModelFolder, component: str) -> tuple[Path, Pieces]:
+    """(where they lie, our parameters' pieces) of ``component``. Raises: WeightsError."""
+    if component in folder.replaced:
+        return folder.replaced[component], open_checkpoint(folder.replaced[component]).pieces
+    return folder.path / component, pieces_of(folder.tensor_files(component))
 
 
 def network_of(folder: ModelFolder, component: str) -> Callable[[], nn.Module]:
@@ -78,8 +95,7 @@ def load_sampler(folder: ModelFolder) -> SamplerConfig:
 def load_published_sampler(folder: ModelFolder) -> PublishedSampler:
     """How a published model is sampled, from its ``scheduler_config.json``. Raises: WeightsError."""
     try:
-        # HunyuanVideo's pipelines give levels of their own, Wan's leave them to the scheduler
-        return read_scheduler(folder.config("scheduler"), from_pipeline=folder.pipeline.startswith("HunyuanVideo"))
+        return read_scheduler(folder.config("scheduler"), from_pipeline=folder.pipeline.startswith(_GIVE_LEVELS))
     except WeightsError:
         raise
     except InvalidInput as e:

@@ -46,6 +46,8 @@ PUBLISHED: dict[str, Published] = {
     ),
     "WanTransformer3DModel": Published(network="WanTransformer"),
     "AutoencoderKLWan": Published(network="WanAutoencoder"),
+    "LTXVideoTransformer3DModel": Published(network="LtxTransformer"),
+    "AutoencoderKLLTXVideo": Published(network="LtxAutoencoder"),
 }
 
 

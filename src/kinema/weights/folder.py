@@ -9,19 +9,20 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from kinema.core.card import ModelCard
+from kinema.core.checks import check_number
 from kinema.core.errors import InvalidInput, WeightsError
 from kinema.weights import hub
-from kinema.weights.digest import digest_files
+from kinema.weights.digest import digest_file, digest_files
 from kinema.weights.families import FAMILIES
 from kinema.weights.files import CONFIG_NAMES, PICKLE_SUFFIXES, split_scales, tensor_files, tensors_in
-from kinema.weights.header import TensorInfo
+from kinema.weights.header import TensorInfo, read_header
 from kinema.weights.single import open_checkpoint, read_tensors
 
 _SHIPPED = Path(__file__).parent / "shipped"
@@ -31,11 +32,35 @@ _TEXT_SUFFIXES = (".json", ".txt", ".model")
 
 
 @dataclass(frozen=True, kw_only=True)
+class LoraFile:
+    """A file of changes, how much of them is added, and the network that they are for where the file itself doesn't say."""
+
+    file: Path
+    scale: float = 1.0
+    component: str = "transformer"
+
+    def __post_init__(self) -> None:
+        check_number("lora", self.scale)
+
+    @classmethod
+    def parse(cls, text: str, component: str = "transformer") -> LoraFile:
+        """The LoRA that ``FILE`` or ``FILE=SCALE`` names. Raises: InvalidInput."""
+        name, equals, scale = text.rpartition("=")
+        if not equals or Path(text).is_file():  # a name may have an equals sign of its own
+            return cls(file=Path(text), component=component)
+        try:
+            return cls(file=Path(name), scale=float(scale), component=component)
+        except ValueError as e:
+            raise InvalidInput("lora", text, "must be FILE or FILE=SCALE, SCALE a number such as 0.8") from e
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelFolder:
     """A model on disk: its card, its components' classes, configs and tensor files.
 
     ``pipeline`` is the class that ``model_index.json`` names, ``settings`` what it holds besides components, such as
-    ``boundary_ratio``. ``replaced`` are components whose tensors come from a file elsewhere.
+    ``boundary_ratio``. ``replaced`` are components whose tensors come from a file elsewhere; ``loras`` are added to what its
+    transformers' files hold, one after another.
     """
 
     path: Path
@@ -44,6 +69,7 @@ class ModelFolder:
     pipeline: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     replaced: Mapping[str, Path] = field(default_factory=dict)
+    loras: tuple[LoraFile, ...] = ()
 
     @cached_property
     def card(self) -> ModelCard:
@@ -80,7 +106,13 @@ class ModelFolder:
         return tensors_in(self.tensor_files(component)) if _has_weights(self.path / component) else {}
 
     def weights(self, component: str) -> dict[str, TensorInfo]:
-        """`tensors` without the scales that stand beside quantised ones: what a network's parameters are. Raises: WeightsError."""
+        """What a network's parameters are, by our names: `tensors` without the scales that stand beside quantised ones.
+
+        Of a file elsewhere, whose tensors may be cut, names and shapes are what counts. Raises: WeightsError.
+        """
+        if component in self.replaced:
+            pieces = open_checkpoint(self.replaced[component]).pieces
+            return {name: replace(piece.info, name=name, shape=piece.shape) for name, piece in pieces.items()}
         return split_scales(self.path / component, self.tensors(component))[1]
 
     def with_file(self, component: str, file: str | os.PathLike[str]) -> ModelFolder:
@@ -94,9 +126,39 @@ class ModelFolder:
             raise WeightsError(component, file, rule)
         return replace(self, replaced={**self.replaced, component: checkpoint.file})
 
+    def with_lora(self, lora: LoraFile) -> ModelFolder:
+        """The same model with ``lora`` added to its transformer. Whether its keys have a home is found out when it is read.
+
+        Raises: WeightsError for a component that the model lacks, or a file that is no safetensors or truncated.
+        """
+        self._check(lora.component)
+        if lora.file.suffix in PICKLE_SUFFIXES:
+            raise WeightsError(
+                "lora", lora.file, "pickle files can run code and are not read; convert it to safetensors"
+            )
+        if lora.file.suffix != ".safetensors":
+            raise WeightsError("lora", lora.file, "must be a .safetensors file")
+        read_header(lora.file)
+        return replace(self, loras=(*self.loras, lora))
+
+    def changes(self) -> dict[str, Any]:
+        """What of this model isn't in its folder, JSON-ready: the files, and their hashes. Empty for most. Raises: WeightsError."""
+        files = {n: {"file": str(f), "hash": f"sha256:{digest_file(f)}"} for n, f in self.replaced.items()}
+        loras = [
+            {
+                "file": str(lora.file),
+                "hash": f"sha256:{digest_file(lora.file)}",
+                "scale": lora.scale,
+                "component": lora.component,
+            }
+            for lora in self.loras
+        ]
+        return {**({"files": files} if files else {}), **({"loras": loras} if loras else {})}
+
     def content_hash(self) -> str:
         """``sha256:`` and the hash of everything that can change a frame: classes, configs, tensors and words of all components.
 
+        Files from elsewhere and LoRAs with their scales count as well.
         The card is left out, so that adding a score to it leaves the hash alone. Files are read once per process and change.
         """
         files: list[Path] = [self.path / "model_index.json"]
@@ -108,7 +170,8 @@ class ModelFolder:
                 files.append(self._config_path(component))
             if component not in self.replaced and _has_weights(folder):
                 files += self.tensor_files(component)
-        return digest_files(self.path, files, self.replaced)
+        loras = {f"lora {i} {one.component} {one.scale!r}": one.file for i, one in enumerate(self.loras)}
+        return digest_files(self.path, files, {**self.replaced, **loras})
 
     def _check(self, component: str) -> None:
         if component not in self.components:
@@ -127,12 +190,28 @@ def shipped_models() -> list[str]:
     return sorted(p.parent.name for p in _SHIPPED.glob("*/card.json"))
 
 
-def open_model(model: str | os.PathLike[str]) -> ModelFolder:
+def open_model(
+    model: str | os.PathLike[str],
+    *,
+    files: Mapping[str, str | os.PathLike[str]] | None = None,
+    loras: Sequence[LoraFile] = (),
+) -> ModelFolder:
     """The model of a shipped name, in a local folder, or of a hub id that was downloaded. No tensor is read, and no network used.
 
-    A hub id is OWNER/NAME or OWNER/NAME@REVISION.
+    A hub id is OWNER/NAME or OWNER/NAME@REVISION. ``files`` are for components whose tensors come from elsewhere, which the folder
+    then may lack; see `ModelFolder.with_file` and `ModelFolder.with_lora`.
     Raises: InvalidInput naming the models that exist; WeightsError for a folder that isn't a model, or for a single file.
     """
+    folder = _find(model)
+    for component, file in (files or {}).items():
+        folder = folder.with_file(component, file)
+    for lora in loras:
+        folder = folder.with_lora(lora)
+    _ = folder.card  # whoever opens a model asks for it, and what is wrong with it shows at once
+    return folder
+
+
+def _find(model: str | os.PathLike[str]) -> ModelFolder:
     name = os.fspath(model)
     if name in shipped_models():
         return _open(_SHIPPED / name, name)
@@ -172,9 +251,7 @@ def _open(path: Path, name: str) -> ModelFolder:
             )
         components[key] = (value[0], value[1])
     pipeline = str(index.get("_class_name", ""))
-    folder = ModelFolder(path=path, name=name, components=components, pipeline=pipeline, settings=settings)
-    _ = folder.card  # whoever opens a model asks for it, and what is wrong with it shows at once
-    return folder
+    return ModelFolder(path=path, name=name, components=components, pipeline=pipeline, settings=settings)
 
 
 def _has_weights(folder: Path) -> bool:

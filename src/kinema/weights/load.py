@@ -13,9 +13,11 @@ from torch.overrides import TorchFunctionMode
 from kinema.core.errors import WeightsError
 from kinema.weights.files import listed, split_scales, tensors_in
 from kinema.weights.header import Piece
-from kinema.weights.tensors import TensorReader
+from kinema.weights.tensors import Checks, TensorReader, stored_dtype
 
 Pieces = Mapping[str, Piece]
+# what is smaller is looked through before threads for it have begun
+_LARGE_BYTES = 200_000_000
 
 
 def load_module(
@@ -55,24 +57,54 @@ def fill_module(
     """
     with torch.device("meta"), _NoInit():
         module = build()
-    _check_names(component, where, module, pieces)
-    kinds = {name: t.dtype for name, t in module.state_dict().items()}
+    expected = module.state_dict()
+    _check_names(component, where, expected, pieces)
+    kinds = {name: t.dtype for name, t in expected.items()}
     fp32_parts: frozenset[str] = getattr(module, "fp32_parts", frozenset())
-    blocks = read_blocks(pieces, dtype=dtype, device=device, fp32_parts=fp32_parts, mapped=on_block is None)
-    for block, tensors, bad in blocks:
-        if bad:
+    with Checks() as checks:
+        is_large = sum(piece.info.nbytes for piece in pieces.values()) >= _LARGE_BYTES
+        later = checks if on_block is None and is_large else None
+        blocks = read_blocks(
+            pieces, dtype=dtype, device=device, fp32_parts=fp32_parts, mapped=on_block is None, checks=later
+        )
+        for block, tensors, bad in blocks:
+            if bad:
+                raise WeightsError(component, where, f"tensors with NaN or infinity: {listed(bad)}")
+            if whole := [n for n, t in tensors.items() if not t.is_floating_point() and kinds[n].is_floating_point]:
+                raise WeightsError(component, where, f"whole numbers without a scale: {listed(whole)}")
+            for name, tensor in tensors.items():
+                _assign(module, name, tensor)
+            if on_block is not None:
+                tensors.clear()  # the module alone decides what stays
+                on_block(block, module.get_submodule(block))
+        if bad := checks.bad():
             raise WeightsError(component, where, f"tensors with NaN or infinity: {listed(bad)}")
-        if whole := [n for n, t in tensors.items() if not t.is_floating_point() and kinds[n].is_floating_point]:
-            raise WeightsError(component, where, f"whole numbers without a scale: {listed(whole)}")
-        for name, tensor in tensors.items():
-            _assign(module, name, tensor)
-        if on_block is not None:
-            tensors.clear()  # the module alone decides what stays
-            on_block(block, module.get_submodule(block))
     # what a block's caller put back on the meta device was filled
     leftover = [n for n, t in [*module.named_parameters(), *module.named_buffers()] if t.is_meta and n not in pieces]
     if leftover:
         raise WeightsError(component, where, f"tensors that no file fills: {listed(leftover)}")
+    return module.eval().requires_grad_(False)
+
+
+def empty_module(
+    build: Callable[[], nn.Module], pieces: Pieces, *, where: Path, component: str, dtype: torch.dtype
+) -> nn.Module:
+    """What `fill_module` gives for the same arguments, before any tensor is read: all of it is on the meta device, in its dtypes.
+
+    Raises: WeightsError listing tensors that are missing, unexpected, misshapen, whole numbers, or in no file at all.
+    """
+    with torch.device("meta"), _NoInit():
+        module = build()
+    _check_names(component, where, module.state_dict(), pieces)
+    fp32_parts: frozenset[str] = getattr(module, "fp32_parts", frozenset())
+    tensors = [*module.named_parameters(remove_duplicate=False), *module.named_buffers(remove_duplicate=False)]
+    if leftover := [n for n, _ in tensors if n not in pieces]:
+        raise WeightsError(component, where, f"tensors that no file fills: {listed(leftover)}")
+    floats = [(n, t) for n, t in tensors if t.is_floating_point()]
+    if whole := [n for n, _ in floats if not stored_dtype(pieces[n]).is_floating_point]:
+        raise WeightsError(component, where, f"whole numbers without a scale: {listed(whole)}")
+    for name, tensor in floats:
+        _assign(module, name, torch.empty_like(tensor, dtype=wanted_dtype(name, dtype, fp32_parts)))
     return module.eval().requires_grad_(False)
 
 
@@ -89,10 +121,13 @@ def read_blocks(
     device: str | torch.device = "cpu",
     fp32_parts: frozenset[str] = frozenset(),
     mapped: bool = True,
+    checks: Checks | None = None,
 ) -> Iterator[tuple[str, dict[str, Tensor], list[str]]]:
     """(block name, its tensors by full name, the names of those that aren't finite), block after block.
 
     Floating point tensors come as ``dtype`` (what has a part of ``fp32_parts`` in its name as fp32), ``mapped`` if they are that already.
+
+    ``checks`` looks through those that are mapped, meanwhile; they are called finite then.
 
     See `blocks_of` for what a block is. Raises: WeightsError for a file that can't be read.
     """
@@ -102,7 +137,10 @@ def read_blocks(
             bad: list[str] = []
             for name in names:
                 wanted = wanted_dtype(name, dtype, fp32_parts)
-                tensors[name], is_finite = reader.read(pieces[name], dtype=wanted, device=device)
+                is_later = checks is not None and reader.maps(pieces[name], dtype=wanted, device=device)
+                if checks is not None and is_later:
+                    checks.add(name, pieces[name])
+                tensors[name], is_finite = reader.read(pieces[name], dtype=wanted, device=device, checked=not is_later)
                 bad += [] if is_finite else [name]
             yield block, tensors, bad
 
@@ -136,8 +174,8 @@ def block_of(name: str) -> str:
     return parts[0] if parts else ""
 
 
-def _check_names(component: str, where: Path, module: nn.Module, pieces: Pieces) -> None:
-    expected = {name: tuple(t.shape) for name, t in module.state_dict().items()}
+def _check_names(component: str, where: Path, tensors: Mapping[str, Tensor], pieces: Pieces) -> None:
+    expected = {name: tuple(t.shape) for name, t in tensors.items()}
     found = {name: piece.shape for name, piece in pieces.items()}
     problems = []
     if missing := [n for n in expected if n not in found]:
@@ -154,8 +192,10 @@ def _check_names(component: str, where: Path, module: nn.Module, pieces: Pieces)
 def _assign(module: nn.Module, name: str, tensor: Tensor) -> None:
     parent_name, _, leaf = name.rpartition(".")
     parent = module.get_submodule(parent_name)
-    is_parameter = leaf in dict(parent.named_parameters(recurse=False))
-    setattr(parent, leaf, nn.Parameter(tensor, requires_grad=False) if is_parameter else tensor)
+    if leaf in parent._parameters:
+        parent._parameters[leaf] = nn.Parameter(tensor, requires_grad=False)
+    else:
+        setattr(parent, leaf, tensor)
 
 
 class _NoInit(TorchFunctionMode):

@@ -21,7 +21,7 @@ from kinema.core.errors import WeightsError
 from kinema.models.layers.low_rank import LowRank
 from kinema.weights.files import PICKLE_SUFFIXES
 from kinema.weights.header import Piece, TensorInfo, read_header, read_metadata
-from kinema.weights.keymaps import KeyMap, hunyuan_video, published, wan
+from kinema.weights.keymaps import KeyMap, hunyuan_video, ltx, published, wan
 from kinema.weights.tensors import TensorReader
 
 Update = LowRank | Tensor
@@ -31,6 +31,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 _ORIGINAL: dict[str, tuple[KeyMap, Callable[[Shapes], set[str]]]] = {
     "HunyuanVideoTransformer3DModel": (hunyuan_video.transformer, hunyuan_video.layers),
     "WanTransformer3DModel": (wan.transformer, wan.layers),
+    "LTXVideoTransformer3DModel": (ltx.transformer, ltx.layers),
 }
 _PREFIXES = ("base_model.model.", "model.", "diffusion_model.", "transformer.", "transformer_2.")
 _FLAT_PREFIXES = ("lora_unet_", "lora_transformer_")
@@ -74,6 +75,14 @@ def read_lora(file: Path, shapes: Shapes, *, class_name: str, component: str = "
                 _check_home(file, first, name, update, shapes)
                 updates[name] = update
     return updates
+
+
+def parts_of(file: Path) -> tuple[str, ...]:
+    """The networks that ``file`` itself names, if it is for two experts; else (). Raises: WeightsError."""
+    names = [info.name for info in read_header(file)]
+    if not any(name.startswith("transformer_2.") for name in names):
+        return ()
+    return tuple(n for n in ("transformer", "transformer_2") if any(name.startswith(f"{n}.") for name in names))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import errno
 import math
 import mmap
+import os
+import threading
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO, Literal
@@ -26,6 +29,8 @@ DTYPES = {
 # Converted at once: enough to be quick, and a buffer that fits the processor's cache. Quantised bytes become many more.
 _CHUNK_BYTES = 4 << 20
 _QUANTISED_CHUNK_BYTES = _CHUNK_BYTES // 8
+# one alone reads and looks through by turns
+_CHECK_THREADS = 2
 
 
 class TensorReader:
@@ -68,16 +73,25 @@ class TensorReader:
         wanted = dtype if dtype is not None and stored.is_floating_point else stored
         if 0 in piece.shape:
             return torch.empty(piece.shape, dtype=wanted, device=device), True
-        is_plain = piece.info.dtype in DTYPES and piece.scale is None and not piece.rows[1:]
-        mapped = None
-        if is_plain and wanted == stored and torch.device(device).type == "cpu" and self._mapping != "none":
-            mapped = self._mapped(piece)
+        mapped = self._mapped(piece) if self.maps(piece, dtype=dtype, device=device) else None
         if mapped is None:
             return self._converted(piece, torch.empty(piece.shape, dtype=wanted, device=device))
-        # Looked through in the buffer: to touch the mapping's pages takes ten times as long, and can wait until they are used.
         if not (checked and wanted.is_floating_point):
             return mapped, True
-        return mapped, all(is_finite(numbers) for _, _, numbers in self._chunks(piece))
+        return mapped, self.is_finite(piece)
+
+    def is_finite(self, piece: Piece) -> bool:
+        """Whether all numbers of ``piece`` are finite.
+
+        Looked through in the buffer: to touch a mapping's pages takes ten times as long, and can wait until they are used.
+        """
+        return all(is_finite(numbers) for _, _, numbers in self._chunks(piece))
+
+    def maps(self, piece: Piece, *, dtype: torch.dtype | None, device: str | torch.device) -> bool:
+        """Whether `read` would map ``piece`` rather than read it, but for bytes that lie across the borders of its numbers."""
+        is_plain = piece.info.dtype in DTYPES and piece.scale is None and not piece.rows[1:]
+        is_stored = dtype is None or dtype == stored_dtype(piece) or not stored_dtype(piece).is_floating_point
+        return is_plain and is_stored and torch.device(device).type == "cpu" and self._mapping != "none"
 
     def _converted(self, piece: Piece, out: Tensor) -> tuple[Tensor, bool]:
         scale = None if piece.scale is None else self.read(Piece(info=piece.scale), dtype=torch.float32)[0].flatten()
@@ -163,6 +177,36 @@ class TensorReader:
             except OSError as e:
                 raise unreadable(file, str(e.strerror)) from e
         return self._files[file]
+
+
+class Checks:
+    """Looks through pieces for NaN and infinity on threads of its own, while whoever maps them goes on; a context."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(min(_CHECK_THREADS, os.cpu_count() or 1), thread_name_prefix="check")
+        self._found: dict[str, Future[bool]] = {}
+        self._own = threading.local()
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Checks:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+        self._stack.close()
+
+    def add(self, name: str, piece: Piece) -> None:
+        """Begins with ``piece``."""
+        self._found[name] = self._pool.submit(self._look, piece)
+
+    def bad(self) -> list[str]:
+        """The names of those that aren't finite, when all are looked through. Raises: WeightsError as `TensorReader.read`."""
+        return [name for name, found in self._found.items() if not found.result()]
+
+    def _look(self, piece: Piece) -> bool:
+        if not hasattr(self._own, "reader"):
+            self._own.reader = self._stack.enter_context(TensorReader())
+        return self._own.reader.is_finite(piece)
 
 
 def stored_dtype(piece: Piece) -> torch.dtype:

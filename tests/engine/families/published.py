@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from einops import rearrange
 from PIL import Image
 from torch import Tensor, nn
 
@@ -28,6 +29,8 @@ with published.warnings.catch_warnings():
     published.warnings.simplefilter("ignore")
     from diffusers.pipelines.hunyuan_video.pipeline_hunyuan_video import HunyuanVideoPipeline
     from diffusers.pipelines.hunyuan_video.pipeline_hunyuan_video_image2video import HunyuanVideoImageToVideoPipeline
+    from diffusers.pipelines.ltx.pipeline_ltx import LTXPipeline
+    from diffusers.pipelines.ltx.pipeline_ltx_image2video import LTXImageToVideoPipeline
     from diffusers.pipelines.wan.pipeline_wan import WanPipeline
     from diffusers.pipelines.wan.pipeline_wan_i2v import WanImageToVideoPipeline
 
@@ -87,7 +90,16 @@ class Model:
             random = [torch.Generator().manual_seed(seed) for seed in seeds]
             generator = random if len(random) > 1 else random[0]
             made.append(self.pipeline(generator=generator, output_type=output_type, **asked).frames)
-        return made[0], (made[1] * 255).round().astype(np.uint8)
+        return self.in_places(made[0], **asked), (made[1] * 255).round().astype(np.uint8)
+
+    def in_places(self, latents: Tensor, **asked: Any) -> Tensor:
+        """The reference's ``latents`` as (b c t h w), also where it gives a token for each place."""
+        if latents.ndim == 5:
+            return latents
+        vae = self.pipeline.vae
+        t = (asked["num_frames"] - 1) // vae.temporal_compression_ratio + 1
+        h, w = (asked[side] // vae.spatial_compression_ratio for side in ("height", "width"))
+        return rearrange(latents, "b (t h w) c -> b c t h w", t=t, h=h, w=w)
 
 
 def wan(
@@ -153,6 +165,32 @@ def hunyuan_video(
     parts["text_encoder"] = tiny.llava(LLAMA_WORDS, LLAVA_PX, 2)
     parts["image_processor"] = tiny.image_processor(LLAVA_PX)
     return saved(root, HunyuanVideoImageToVideoPipeline(**parts))
+
+
+def ltx(
+    root: Path,
+    *,
+    picture: bool = False,
+    transformer: dict[str, Any] | None = None,
+    vae: dict[str, Any] | None = None,
+    scheduler: dict[str, Any] | None = None,
+    settings: dict[str, float] | None = None,
+) -> Model:
+    """An LTX-Video: text-to-video, or with ``picture`` the pipeline from a first picture; ``settings`` are added to its index."""
+    config = {**published.LTX_TRANSFORMER, **(transformer or {})}
+    pipeline_class: Any = LTXImageToVideoPipeline if picture else LTXPipeline
+    model = saved(
+        root,
+        pipeline_class(
+            transformer=published.randomised(published.LTXVideoTransformer3DModel(**config), 1),
+            vae=published.ltx_vae(**(vae or published.LTX_VAE)),
+            scheduler=published.FlowMatchEulerDiscreteScheduler(**(scheduler or published.LTX_SCHEDULER)),
+            tokenizer=WORDS,
+            text_encoder=tiny.t5(len(WORDS)),
+        ),
+    )
+    published.change_json(root / "model_index.json", **(settings or {}))
+    return model
 
 
 def saved(root: Path, pipeline: Any) -> Model:

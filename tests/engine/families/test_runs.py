@@ -22,7 +22,8 @@ from kinema.engine.reproduce import reproduce
 from kinema.engine.state import GenerationState
 from kinema.media.recipe import read_recipe
 from tests.engine.conftest import run_python
-from tests.engine.families.published import Model, hunyuan_video, picture_file, wan
+from tests.engine.families import published
+from tests.engine.families.published import Model, hunyuan_video, ltx, picture_file, wan
 
 WITHOUT_MEMORY = "DefaultCPUAllocator: can't allocate memory: you tried to allocate 123 bytes"
 
@@ -41,6 +42,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Model]:
         "first frame": wan(root / "5b", expand=True, shift=5.0),
         "euler": hunyuan_video(root / "hy", picture="token_replace", transformer={"guidance_embeds": True}),
         "text": hunyuan_video(root / "t2v", transformer={"guidance_embeds": True}),
+        "noise in the decode": ltx(
+            root / "ltx", vae=published.published.LTX_NOISY_VAE, settings={"decode_timestep": 0.2}
+        ),
     }
 
 
@@ -57,14 +61,17 @@ def stored(state: GenerationState) -> GenerationState:
     )
 
 
-@pytest.mark.parametrize("name, num_remembered", [("experts", 5), ("first frame", 5), ("euler", 0)])
+@pytest.mark.parametrize(
+    "name, num_remembered", [("experts", 5), ("first frame", 5), ("euler", 0), ("noise in the decode", 0)]
+)
 def test_a_run_goes_on_from_every_step_bit_for_bit(
     models: dict[str, Model], tmp_path: Path, name: str, num_remembered: int
 ) -> None:
     engine = models[name].engine()
     keyframes = () if name == "experts" else (picture_file(tmp_path / "a.png")[0],)
+    size = {"size": "96x64", "frames": 9} if name == "noise in the decode" else {}
     states: list[GenerationState] = []
-    clip = engine.generate(request(keyframes=keyframes), on_state=states.append)
+    clip = engine.generate(request(keyframes=keyframes, **size), on_state=states.append)
     assert [s.step for s in states] == [1, 2, 3, 4, 5, 6]
     assert len(states[3].memory) == num_remembered
     for state in states:
@@ -88,8 +95,8 @@ def test_a_state_without_its_memory_is_another_run(models: dict[str, Model]) -> 
 def failing(real: Any, family: type, modes: set[str], *, after: int) -> Any:
     """``family``'s decode, out of memory after so many chunks in any of ``modes``."""
 
-    def decode(self: Any, latents: Tensor, mode: str) -> Iterator[Tensor]:
-        for i, chunk in enumerate(real(self, latents, mode)):
+    def decode(self: Any, latents: Tensor, mode: str, request: Any) -> Iterator[Tensor]:
+        for i, chunk in enumerate(real(self, latents, mode, request)):
             if mode in modes and i == after:
                 raise RuntimeError(WITHOUT_MEMORY)
             yield chunk
@@ -165,9 +172,10 @@ def test_a_decode_that_a_model_has_not_is_refused(models: dict[str, Model]) -> N
         engine.generate(request(), plan=replace(engine.plan(request()), decode="tiles"))
 
 
-@pytest.mark.parametrize("name", ["experts", "text"])
+@pytest.mark.parametrize("name", ["experts", "text", "noise in the decode"])
 def test_split_guidance_and_bfloat16_are_near(models: dict[str, Model], name: str) -> None:
-    engine, asked = models[name].engine(), request(steps=3)
+    size = {"size": "96x64", "frames": 9} if name == "noise in the decode" else {}
+    engine, asked = models[name].engine(), request(steps=3, **size)
     clip = engine.generate(asked)
     split = engine.generate(asked, plan=replace(engine.plan(asked), guidance_mode="split"))
     assert np.abs(split.frames.astype(int) - clip.frames.astype(int)).max() <= 1
@@ -176,10 +184,15 @@ def test_split_guidance_and_bfloat16_are_near(models: dict[str, Model], name: st
 
 
 def test_a_clip_is_made_again_from_its_file(models: dict[str, Model], tmp_path: Path) -> None:
-    for name, keyframes in (("experts", ()), ("euler", (picture_file(tmp_path / "a.png")[0],))):
+    picture = picture_file(tmp_path / "a.png")[0]
+    for name, fields in (
+        ("experts", {}),
+        ("euler", {"keyframes": (picture,)}),
+        ("noise in the decode", {"keyframes": (picture,), "size": "96x64", "frames": 9, "fps": 24.0}),
+    ):
         engine = models[name].engine()
         prompt = "雪地里, 一个 “cube”  falls"
-        clip = engine.generate(request(prompt=prompt, keyframes=keyframes, steps=3, seed=None))
+        clip = engine.generate(request(prompt=prompt, steps=3, seed=None, **fields))
         recipe = read_recipe(clip.save(tmp_path / f"{name}.mp4"))
         assert recipe is not None
         assert recipe["request"]["prompt"] == prompt, "the words reach these models as they were typed"

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from kinema.core.errors import InvalidInput
+from kinema.models.autoencoders.blocks import PixelRmsNorm
 from kinema.models.autoencoders.config import HUNYUAN_VIDEO_VAE, MINI_VAE, VideoAutoencoderConfig
 from kinema.models.autoencoders.gaussian import sample_latents
 from kinema.models.autoencoders.video import VideoAutoencoder
@@ -134,6 +135,24 @@ def test_streamed_decode_equals_whole(name: str):
     assert_same(torch.cat(chunks, dim=2), whole)
     uneven = list(model.decode_stream(latents.split([2, 3], dim=2)))
     assert_same(torch.cat(uneven, dim=2), whole)
+
+
+def test_a_streamed_decode_stays_channels_last():
+    # where frames are joined in time it was lost once, and speed with it
+    model = VideoAutoencoder(replace(MINI_VAE, block_out_channels=(8, 16, 32), decoder_block_out_channels=(8, 16, 32)))
+    model.init_weights(torch.Generator().manual_seed(0))
+    inside: list[bool] = []
+
+    def look(_: object, inputs: tuple[Tensor, ...]) -> None:
+        inside.append(inputs[0].movedim(1, -1).is_contiguous())
+
+    for norm in (m for m in model.decoder.modules() if isinstance(m, PixelRmsNorm)):
+        norm.register_forward_pre_hook(look)
+    with torch.inference_mode():
+        list(model.decode_stream(torch.randn(1, 16, 3, 4, 6)))
+    assert len(inside) == 3 * (2 * (3 + 3 + 4 + 0) + 1)
+    # but for the clip's first frame where a level's upsampling leaves it out of a group
+    assert all(inside)
 
 
 @pytest.mark.parametrize("name", STREAMING)

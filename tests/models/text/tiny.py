@@ -17,6 +17,8 @@ from transformers import (
     LlavaConfig,
     LlavaForConditionalGeneration,
     PreTrainedTokenizerFast,
+    T5Config,
+    T5EncoderModel,
     UMT5Config,
     UMT5EncoderModel,
 )
@@ -103,6 +105,11 @@ def clip_text(words: PreTrainedTokenizerFast, *, eos: int | None = None) -> CLIP
 def umt5(vocabulary: int) -> UMT5EncoderModel:
     sizes: dict[str, Any] = {"d_model": 22, "d_kv": 6, "d_ff": 30, "num_layers": 3, "num_heads": 2}
     return loud(UMT5EncoderModel(UMT5Config(vocab_size=vocabulary, **sizes)), 3)
+
+
+def t5(vocabulary: int) -> T5EncoderModel:
+    sizes: dict[str, Any] = {"d_model": 22, "d_kv": 6, "d_ff": 30, "num_layers": 3, "num_heads": 2}
+    return loud(T5EncoderModel(T5Config(vocab_size=vocabulary, feed_forward_proj="gated-gelu", **sizes)), 6)
 
 
 def vision_config(image_px: int, patch_px: int) -> CLIPVisionConfig:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from kinema.core.errors import WeightsError, choices
 from kinema.core.plan import RunPlan
 from kinema.engine.clock import RunClock
+from kinema.engine.families.parts import Parts
 from kinema.engine.resolve import ResolvedRequest
 from kinema.flow.steppers import Predictor, Stepper
 from kinema.weights.folder import ModelFolder
@@ -53,6 +54,11 @@ class Family(Protocol):
         ...
 
     @property
+    def parts(self) -> Parts:
+        """Its components; of those that take turns it brings the ones that it is about to use."""
+        ...
+
+    @property
     def denoisers(self) -> Sequence[nn.Module]:
         """The networks that predict; in steps that a plan leaves out, their blocks don't run."""
         ...
@@ -63,14 +69,19 @@ class Family(Protocol):
         """What the sampler is given for ``requests``, a row each; ``pictures`` are their keyframes by latent frame."""
         ...
 
-    def decode(self, latents: Float[Tensor, "1 c t h w"], mode: str) -> Iterator[Float[Tensor, "1 3 f y x"]]:
-        """Pixels of normalised ``latents``, about [-1, 1], in order and in chunks of any length; ``mode`` is one of `decode_modes`."""
+    def decode(
+        self, latents: Float[Tensor, "1 c t h w"], mode: str, request: ResolvedRequest
+    ) -> Iterator[Float[Tensor, "1 3 f y x"]]:
+        """Pixels of normalised ``latents``, about [-1, 1], in order and in chunks of any length; ``mode`` is one of `decode_modes`.
+
+        ``request`` is what they were made for: some decoders take noise, which is of its seed.
+        """
         ...
 
 
 def residency_key(plan: RunPlan) -> tuple[object, ...]:
     """What of ``plan`` decides how networks lie in memory."""
-    return plan.dtype, plan.vae_dtype, plan.device, plan.compile
+    return plan.dtype, plan.vae_dtype, plan.device, plan.compile, plan.quantise, plan.offload
 
 
 def load_family(folder: ModelFolder, plan: RunPlan, clock: RunClock) -> Family:
@@ -100,6 +111,12 @@ def _wan(folder: ModelFolder, plan: RunPlan, clock: RunClock) -> Family:
     return wan.load(folder, plan, clock)
 
 
+def _ltx(folder: ModelFolder, plan: RunPlan, clock: RunClock) -> Family:
+    from kinema.engine.families import ltx
+
+    return ltx.load(folder, plan, clock)
+
+
 LOADERS: dict[str, Callable[[ModelFolder, RunPlan, RunClock], Family]] = {
     "": _kinema,
     "KinemaPipeline": _kinema,
@@ -107,4 +124,6 @@ LOADERS: dict[str, Callable[[ModelFolder, RunPlan, RunClock], Family]] = {
     "HunyuanVideoImageToVideoPipeline": _hunyuan_video,
     "WanPipeline": _wan,
     "WanImageToVideoPipeline": _wan,
+    "LTXPipeline": _ltx,
+    "LTXImageToVideoPipeline": _ltx,
 }

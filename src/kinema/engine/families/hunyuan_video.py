@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from kinema.core.plan import RunPlan
 from kinema.engine.clock import RunClock
 from kinema.engine.families.family import Pictures, Sampling
+from kinema.engine.families.parts import Parts
 from kinema.engine.families.published import dtype_of, load_parts, picture_pixels, text_rows, told_level
 from kinema.engine.resolve import ResolvedRequest
 from kinema.flow.guidance import Condition, Denoiser, Guidance
@@ -50,6 +51,7 @@ class HunyuanVideo:
     transformer: VideoTransformer
     vae: VideoAutoencoder
     sampler: PublishedSampler
+    parts: Parts
     device: torch.device
     decode_modes: ClassVar[Mapping[str, str | None]] = {
         "default": "tiles",
@@ -75,6 +77,7 @@ class HunyuanVideo:
         texts = [lambda i: self._encode(requests[i].request.prompt, pictures[i])]
         if is_guided:
             texts.append(lambda i: self._encode_negative(requests[i].request.negative_prompt, pictures[i]))
+        self.parts.bring("text_encoder", "text_encoder_2")
         sides = text_rows(texts, len(requests), dtype=dtype, clock=clock)
         channels, frames, *grid = first.latent.as_tuple()
         start = noise(
@@ -110,14 +113,17 @@ class HunyuanVideo:
             known=known,
         )
 
-    def decode(self, latents: Tensor, mode: str) -> Iterator[Tensor]:
+    def decode(self, latents: Tensor, mode: str, request: ResolvedRequest) -> Iterator[Tensor]:
         """Pixels, tile by tile or as `VideoAutoencoder.decode_stream` gives them."""
         raw = self.vae.denormalise(latents.float()).to(dtype_of(self.vae, "quant_conv"))
-        if mode in ("default", "tiles"):
-            chunks = decode_tiled(self.vae, raw, TIME_TILES if mode == "default" else Tiles())
-        else:
-            chunks = self.vae.decode_stream(raw, keep_bytes=0 if mode == "frugal" else torch.inf)
-        return _without_first(chunks, self._num_dropped * self.vae.config.time_compression)
+
+        def chunks() -> Iterator[Tensor]:
+            if mode in ("default", "tiles"):
+                return decode_tiled(self.vae, raw, TIME_TILES if mode == "default" else Tiles())
+            return self.vae.decode_stream(raw, keep_bytes=0 if mode == "frugal" else torch.inf)
+
+        shown = self.parts.bring_for("vae", chunks)
+        return _without_first(shown, self._num_dropped * self.vae.config.time_compression)
 
     @property
     def _num_dropped(self) -> int:
@@ -145,6 +151,7 @@ class HunyuanVideo:
 
     def _pictures(self, pictures: Sequence[Pictures], like: Tensor) -> tuple[Tensor, Tensor]:
         """(each picture's normalised latents at every frame of ``like``, in fp32; where the first frame is)."""
+        self.parts.bring("vae")
         dtype = dtype_of(self.vae, "quant_conv")
         means = [self.vae.encode(picture_pixels(p[0], self.device).to(dtype))[0] for p in pictures]
         is_first = torch.zeros(len(like), 1, like.shape[2], 1, 1, dtype=torch.bool, device=self.device)
@@ -186,6 +193,7 @@ def load(folder: ModelFolder, plan: RunPlan, clock: RunClock) -> HunyuanVideo:
         transformer=parts["transformer"],
         vae=parts["vae"],
         sampler=sampler,
+        parts=parts,
         device=torch.device(plan.device),
     )
 

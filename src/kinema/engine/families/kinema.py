@@ -10,12 +10,13 @@ import torch
 from einops import repeat
 from torch import Tensor, nn
 
-from kinema.accel.compile import apply_compile
+from kinema.accel.pack import apply_pack, apply_unpacked
 from kinema.core.errors import WeightsError
 from kinema.core.plan import RunPlan
 from kinema.engine.clock import RunClock
 from kinema.engine.families.family import STREAMED, Pictures, Sampling
 from kinema.engine.families.kinema_conditions import build_conditions
+from kinema.engine.families.parts import Parts, make_parts
 from kinema.engine.resolve import ResolvedRequest
 from kinema.flow.guidance import Condition, Guidance
 from kinema.flow.noise import noise
@@ -23,7 +24,7 @@ from kinema.flow.steppers import find_stepper
 from kinema.models.autoencoders.video import VideoAutoencoder
 from kinema.models.text.byte_encoder import ByteTextEncoder
 from kinema.models.transformers.video import VideoTransformer
-from kinema.weights.build import load_component, load_sampler
+from kinema.weights.build import load_sampler
 from kinema.weights.folder import ModelFolder
 from kinema.weights.sampler import SamplerConfig
 from kinema.world.camera import CAMERA_FEATURES
@@ -39,6 +40,7 @@ class Kinema:
     transformer: VideoTransformer
     vae: VideoAutoencoder
     sampler: SamplerConfig
+    parts: Parts
     device: torch.device
     decode_modes: ClassVar[Mapping[str, str | None]] = STREAMED
 
@@ -79,10 +81,13 @@ class Kinema:
             known=conditions.known,
         )
 
-    def decode(self, latents: Tensor, mode: str) -> Iterator[Tensor]:
+    def decode(self, latents: Tensor, mode: str, request: ResolvedRequest) -> Iterator[Tensor]:
         """A latent frame's pixels at a time where the autoencoder can stream, else all at once."""
         raw = self.vae.denormalise(latents.float()).to(self.vae_dtype)
-        return self.vae.decode_stream(raw) if self.vae.config.can_stream else iter([self.vae.decode(raw)])
+        can_stream = self.vae.config.can_stream
+        return self.parts.bring_for(
+            "vae", lambda: self.vae.decode_stream(raw) if can_stream else iter([self.vae.decode(raw)])
+        )
 
     def _denoise(self, x: Tensor, sigma: Tensor, condition: Condition) -> Tensor:
         """The transformer as `kinema.flow` asks it: fp32 in and out, its own dtype inside."""
@@ -109,23 +114,19 @@ class Kinema:
 
 def load(folder: ModelFolder, plan: RunPlan, clock: RunClock) -> Kinema:
     """The networks of ``folder`` in the dtypes of ``plan``. Raises: WeightsError; Cancelled between components."""
-    dtypes = {"text_encoder": plan.dtype, "transformer": plan.dtype, "vae": plan.vae_dtype}
-    clock.start("load", len(dtypes))
-    device = torch.device(plan.device)
-    networks = {}
-    for step, (name, dtype) in enumerate(dtypes.items()):
-        networks[name] = load_component(folder, name, dtype=getattr(torch, dtype), device=device)
-        clock.done("load", step + 1)
+    parts = make_parts(folder, plan, clock)
     model = Kinema(
-        text_encoder=cast(ByteTextEncoder, networks["text_encoder"]),
-        transformer=cast(VideoTransformer, networks["transformer"]),
-        vae=cast(VideoAutoencoder, networks["vae"]),
+        text_encoder=cast(ByteTextEncoder, parts["text_encoder"]),
+        transformer=cast(VideoTransformer, parts["transformer"]),
+        vae=cast(VideoAutoencoder, parts["vae"]),
         sampler=load_sampler(folder),
-        device=device,
+        parts=parts,
+        device=torch.device(plan.device),
     )
     check_components(folder, model)
-    if plan.compile:
-        apply_compile(model.transformer)
+    if plan.device == "cpu" and (plan.quantise, plan.compile) == ("none", False):
+        # where weights lie changes no bit
+        (apply_pack if plan.offload == "none" else apply_unpacked)(model.transformer)
     return model
 
 

@@ -46,6 +46,7 @@ def build_conditions(
     same on both sides.
     """
     clock.start("encode", len(requests) + sum(len(p) for p in pictures))
+    model.parts.bring("text_encoder")
     texts = [_encode_texts(model, r) for r in requests]
     clock.done("encode", len(requests))
     known, frozen = _known_frames(model, requests, pictures, clock)
@@ -71,6 +72,7 @@ def encode_picture(
     Latent frame 0 holds one picture exactly. A later one holds several frames and depends on those before it: there it is the last
     latent frame of a short still of the picture, so the clip stands still for the latent frame's length.
     """
+    model.parts.bring("vae")
     frames = 1 + model.vae.config.time_compression * min(place, _CONTEXT)
     pixels = torch.from_numpy(np.array(picture)).to(model.device)
     video = repeat(pixels.float() / 127.5 - 1, "h w c -> 1 c t h w", t=frames)

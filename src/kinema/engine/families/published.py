@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,11 @@ from einops import rearrange
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from kinema.accel.compile import apply_compile
 from kinema.core.plan import RunPlan
 from kinema.engine.clock import RunClock
+from kinema.engine.families.parts import Parts, make_parts
 from kinema.flow.published import PublishedSampler, timestep_at
 from kinema.models.text.published import TextTokens
-from kinema.weights.build import load_component
 from kinema.weights.folder import ModelFolder
 from kinema.weights.transformers_parts import load_encoder, load_image_processor, load_tokenizer
 
@@ -24,38 +24,29 @@ from kinema.weights.transformers_parts import load_encoder, load_image_processor
 _TIMESTEPS = 1000
 
 
-def load_parts(folder: ModelFolder, plan: RunPlan, clock: RunClock) -> dict[str, Any]:
-    """Every component of ``folder`` but its scheduler, by name: networks in the dtypes of ``plan``, tokenizers, image processors.
+def load_parts(folder: ModelFolder, plan: RunPlan, clock: RunClock) -> Parts:
+    """Every component of ``folder`` but its scheduler, by name: networks under ``plan``, tokenizers, image processors.
 
     Raises: WeightsError, MissingPackage; Cancelled between components.
     """
-    names = [name for name in folder.components if name != "scheduler"]
-    clock.start("load", len(names))
-    parts: dict[str, Any] = {}
-    for step, name in enumerate(names):
-        parts[name] = _load_part(folder, name, plan)
-        clock.done("load", step + 1)
-    return parts
+    names = [name for name, (library, _) in folder.components.items() if library == "transformers"]
+    return make_parts(folder, plan, clock, {name: partial(_load_of_transformers, folder, name, plan) for name in names})
 
 
-def _load_part(folder: ModelFolder, name: str, plan: RunPlan) -> Any:
-    if folder.components[name][0] != "transformers":
-        dtype = getattr(torch, plan.vae_dtype if name == "vae" else plan.dtype)
-        network = load_component(folder, name, dtype=dtype, device=plan.device)
-        return apply_compile(network) if plan.compile and name.startswith("transformer") else network
+def _load_of_transformers(folder: ModelFolder, name: str, plan: RunPlan, device: str) -> Any:
     if name.startswith("tokenizer"):
         return load_tokenizer(folder, name)
     if name == "image_processor":
         return load_image_processor(folder, name)
-    return load_encoder(folder, name, dtype=getattr(torch, plan.dtype), device=plan.device)
+    return load_encoder(folder, name, dtype=getattr(torch, plan.dtype), device=device)
 
 
-def told_level(sampler: PublishedSampler, steps: int) -> Callable[[Tensor], Tensor]:
+def told_level(sampler: PublishedSampler, steps: int, *, tokens: int | None = None) -> Callable[[Tensor], Tensor]:
     """Noise level of a step -> what the network is told of it; frozen frames stay at 0.
 
-    UniPC's networks are told whole timesteps, so that isn't the level itself.
+    UniPC's networks are told whole timesteps, so that isn't the level itself. ``tokens``: of the video, where the shift needs them.
     """
-    sigmas, timesteps = sampler.sigmas(steps), sampler.timesteps(steps)
+    sigmas, timesteps = sampler.sigmas(steps, tokens=tokens), sampler.timesteps(steps, tokens=tokens)
     return lambda sigma: timestep_at(sigma, sigmas, timesteps) / _TIMESTEPS
 
 

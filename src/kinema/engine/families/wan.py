@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from kinema.core.plan import RunPlan
 from kinema.engine.clock import RunClock
 from kinema.engine.families.family import STREAMED, Pictures, Sampling
+from kinema.engine.families.parts import Parts
 from kinema.engine.families.published import dtype_of, load_parts, picture_pixels, text_rows, told_level
 from kinema.engine.resolve import ResolvedRequest
 from kinema.flow.experts import expert_guidance, experts, first_expert_steps
@@ -46,6 +47,7 @@ class Wan:
     picture_goes_to: str
     vae: WanAutoencoder
     sampler: PublishedSampler
+    parts: Parts
     device: torch.device
     decode_modes: ClassVar[Mapping[str, str | None]] = STREAMED
 
@@ -65,6 +67,7 @@ class Wan:
         if any(g.is_on for g in guidances):
             texts.append(lambda i: self.text.encode([requests[i].request.negative_prompt]))
         dtype = dtype_of(self.transformers[0], "proj_out")
+        self.parts.bring("text_encoder")
         sides = text_rows(texts, len(requests), dtype=dtype, clock=clock)
         shared, known, frozen = self._picture_inputs(requests, pictures, clock)
         conditions = [{"text": side["text"], **shared} for side in sides]
@@ -90,10 +93,10 @@ class Wan:
             known=known,
         )
 
-    def decode(self, latents: Tensor, mode: str) -> Iterator[Tensor]:
+    def decode(self, latents: Tensor, mode: str, request: ResolvedRequest) -> Iterator[Tensor]:
         """A latent frame's pixels at a time, exactly what the whole gives."""
         raw = self.vae.denormalise(latents.float()).to(dtype_of(self.vae, "quant_conv"))
-        return self.vae.decode_stream(raw)
+        return self.parts.bring_for("vae", lambda: self.vae.decode_stream(raw))
 
     def _picture_inputs(
         self, requests: Sequence[ResolvedRequest], pictures: Sequence[Pictures], clock: RunClock
@@ -114,6 +117,7 @@ class Wan:
             return shared, known, frozen
         shared["behind"] = torch.cat([self._behind(p, latent.frames) for p in pictures])
         if self.picture is not None:
+            self.parts.bring("image_encoder")
             images = [rearrange(self.picture.encode(list(p.values())), "k n v -> 1 (k n) v") for p in pictures]
             shared["image"] = torch.cat(images).to(dtype)
         clock.done("encode", len(requests) + sum(len(p) for p in pictures))
@@ -140,6 +144,7 @@ class Wan:
 
     def _latents(self, chunks: Any) -> Tensor:
         """Normalised latents, in fp32, of a video in chunks."""
+        self.parts.bring("vae")
         dtype = dtype_of(self.vae, "quant_conv")
         means = [mean for mean, _ in self.vae.encode_stream(chunk.to(dtype) for chunk in chunks)]
         return self.vae.normalise(torch.cat(means, dim=2).float())
@@ -174,6 +179,7 @@ def load(folder: ModelFolder, plan: RunPlan, clock: RunClock) -> Wan:
         picture_goes_to=_FIRST_FRAME if folder.settings.get("expand_timesteps") else _CHANNELS,
         vae=parts["vae"],
         sampler=sampler,
+        parts=parts,
         device=torch.device(plan.device),
     )
 

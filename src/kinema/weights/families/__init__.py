@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from kinema.core.card import ModelCard
-from kinema.weights.families import hunyuan_video, wan
+from kinema.weights.families import hunyuan_video, ltx, wan
 
 if TYPE_CHECKING:
     from kinema.weights.folder import ModelFolder
@@ -20,4 +20,6 @@ FAMILIES: dict[str, Callable[[ModelFolder], ModelCard]] = {
     "HunyuanVideoImageToVideoPipeline": hunyuan_video.card,
     "WanPipeline": wan.card,
     "WanImageToVideoPipeline": wan.card,
+    "LTXPipeline": ltx.card,
+    "LTXImageToVideoPipeline": ltx.card,
 }

@@ -10,7 +10,7 @@ from kinema.core.blocks import BlockSizes, block_sizes
 from kinema.core.card import CostFormula, ModelCard
 from kinema.core.errors import InvalidInput, WeightsError, choices
 from kinema.core.geometry import Compression
-from kinema.weights.single import open_checkpoint
+from kinema.weights.configs import read_config, translate
 
 if TYPE_CHECKING:
     from kinema.weights.folder import ModelFolder
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 class Facts:
     """What the makers of a model say of it; see `ModelCard` for the words.
 
-    ``frames`` is the length of a default clip and the longest that it was trained for.
+    ``frames`` is the length of a default clip and, unless ``longest`` says otherwise, the longest that it was trained for; ``fps`` its
+    rate, and ``more_fps`` others that the network can be told.
     """
 
     version: str
@@ -38,6 +39,8 @@ class Facts:
     embedded_guidance: bool = False
     guidance_2: float | None = None
     keyframes_at: tuple[float, ...] = ()
+    longest: int | None = None
+    more_fps: tuple[float, ...] = ()
 
 
 def make_card(
@@ -64,9 +67,9 @@ def make_card(
         patch=patch,
         text_tokens=facts.text_tokens,
         joint_text=facts.joint_text,
-        fps=(facts.fps,),
+        fps=(facts.fps, *facts.more_fps),
         default_seconds=facts.frames / facts.fps,
-        max_frames=facts.frames,
+        max_frames=facts.longest or facts.frames,
         default_steps=facts.steps,
         default_guidance=facts.guidance,
         default_guidance_2=facts.guidance_2,
@@ -87,9 +90,7 @@ def _blocks(folder: ModelFolder) -> dict[str, BlockSizes]:
     found: dict[str, BlockSizes | None] = {}
     for name in folder.components:
         if name.startswith("transformer"):
-            # a single file may have the makers' own names, which say other things
-            tensors = open_checkpoint(folder.replaced[name]).pieces if name in folder.replaced else folder.weights(name)
-            found[name] = block_sizes({n: t.shape for n, t in tensors.items()})
+            found[name] = block_sizes({n: t.shape for n, t in folder.weights(name).items()})
     return {name: sizes for name, sizes in found.items() if sizes is not None}
 
 
@@ -109,6 +110,12 @@ def check_pairs(folder: ModelFolder, pairs: Mapping[str, tuple[Any, Any]]) -> No
     for what, (here, there) in pairs.items():
         if here != there:
             raise WeightsError("model", folder.name, f"{what}: {here} here and {there} there, which don't fit")
+
+
+def config_of(folder: ModelFolder, component: str, config_class: type) -> Any:
+    """Our config of ``component``, which is of ``config_class``. Raises: WeightsError."""
+    _, values = translate(folder.class_name(component), folder.config(component), component)
+    return read_config(config_class, values, component)
 
 
 def count(config: Mapping[str, Any], component: str, field: str) -> int:

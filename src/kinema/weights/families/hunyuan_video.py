@@ -5,7 +5,7 @@ Source of the facts: its report (arXiv 2412.03603), its makers' page and the def
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kinema.core.card import CostFormula, ModelCard
 from kinema.core.geometry import VideoShape
@@ -13,9 +13,17 @@ from kinema.models.autoencoders.config import VideoAutoencoderConfig
 from kinema.models.autoencoders.flops import flops as autoencoder_flops
 from kinema.models.transformers.config import VideoTransformerConfig
 from kinema.models.transformers.flops import flops as transformer_flops
-from kinema.weights.configs import read_config, translate
 from kinema.weights.families.costs import FP32_BYTES, LIVE_MAPS, polynomial
-from kinema.weights.families.facts import Facts, check_classes, check_pairs, compression_of, count, make_card, section
+from kinema.weights.families.facts import (
+    Facts,
+    check_classes,
+    check_pairs,
+    compression_of,
+    config_of,
+    count,
+    make_card,
+    section,
+)
 
 if TYPE_CHECKING:
     from kinema.weights.folder import ModelFolder
@@ -44,8 +52,8 @@ _TILE = (17, 256, 256)
 def card(folder: ModelFolder) -> ModelCard:
     """The card. Raises: WeightsError for a folder whose parts are missing, of other classes, or don't fit each other."""
     check_classes(folder, _PICTURE_CLASSES if "ImageToVideo" in folder.pipeline else _CLASSES)
-    transformer = _config(folder, "transformer", VideoTransformerConfig)
-    vae = _config(folder, "vae", VideoAutoencoderConfig)
+    transformer = config_of(folder, "transformer", VideoTransformerConfig)
+    vae = config_of(folder, "vae", VideoAutoencoderConfig)
     _check_fit(folder, transformer, vae)
     factors = vae.compression
     return make_card(
@@ -121,8 +129,3 @@ def _cost(folder: ModelFolder, transformer: VideoTransformerConfig, vae: VideoAu
         activation_bytes_per_token=FP32_BYTES * transformer.width * LIVE_MAPS,
         activation_bytes_per_pixel=FP32_BYTES * vae.decoder_channels[0] * LIVE_MAPS,
     )
-
-
-def _config(folder: ModelFolder, component: str, config_class: type) -> Any:
-    _, values = translate(folder.class_name(component), folder.config(component), component)
-    return read_config(config_class, values, component)

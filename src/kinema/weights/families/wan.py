@@ -12,9 +12,17 @@ from typing import TYPE_CHECKING, Any
 from kinema.core.card import CostFormula, ModelCard
 from kinema.core.errors import WeightsError
 from kinema.models.autoencoders.wan_config import WanAutoencoderConfig
-from kinema.weights.configs import read_config, translate
 from kinema.weights.families.costs import FP32_BYTES, LIVE_MAPS, autoencoder_per_pixel, work
-from kinema.weights.families.facts import Facts, check_classes, check_pairs, compression_of, count, make_card, section
+from kinema.weights.families.facts import (
+    Facts,
+    check_classes,
+    check_pairs,
+    compression_of,
+    config_of,
+    count,
+    make_card,
+    section,
+)
 
 if TYPE_CHECKING:
     from kinema.weights.folder import ModelFolder
@@ -65,8 +73,7 @@ def card(folder: ModelFolder) -> ModelCard:
     transformer = folder.config("transformer")
     if transformer.get("image_dim") is not None:
         check_classes(folder, _PICTURE_CLASSES)
-    _, values = translate(folder.class_name("vae"), folder.config("vae"), "vae")
-    vae: WanAutoencoderConfig = read_config(WanAutoencoderConfig, values, "vae")
+    vae: WanAutoencoderConfig = config_of(folder, "vae", WanAutoencoderConfig)
     patch = _patch(transformer)
     _check_fit(folder, transformer, vae)
     factors = vae.compression
@@ -128,7 +135,7 @@ def _check_fit(folder: ModelFolder, transformer: Mapping[str, Any], vae: WanAuto
 
 
 def _cost(folder: ModelFolder, transformer: Mapping[str, Any], vae: WanAutoencoderConfig) -> CostFormula:
-    tensors = folder.tensors("transformer")
+    tensors = folder.weights("transformer")
     width, layers = _width(transformer), count(transformer, "transformer", "num_layers")
     picture = 0 if transformer.get("image_dim") is None else _PICTURE_TOKENS
     to_text = [t for n, t in tensors.items() if ".attn2.to_k." in n or ".attn2.to_v." in n or ".text_embedder." in n]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from kinema.weights.header import Piece, TensorInfo
-from kinema.weights.keymaps import hunyuan_video, wan
+from kinema.weights.keymaps import hunyuan_video, ltx, wan
 
 KeyMap = Callable[[Mapping[str, TensorInfo]], dict[str, Piece]]
 
@@ -42,6 +42,8 @@ def published(tensors: Mapping[str, TensorInfo]) -> dict[str, Piece]:
 
 _HUNYUAN = {"family": "hunyuan-video", "component": "transformer", "class_name": "HunyuanVideoTransformer3DModel"}
 _HUNYUAN_VAE = {"family": "hunyuan-video", "component": "vae", "class_name": "AutoencoderKLHunyuanVideo"}
+_LTX = {"family": "ltx-video", "component": "transformer", "class_name": "LTXVideoTransformer3DModel"}
+_LTX_VAE = {"family": "ltx-video", "component": "vae", "class_name": "AutoencoderKLLTXVideo"}
 _WAN = {"family": "wan", "component": "transformer", "class_name": "WanTransformer3DModel"}
 _WAN_VAE = {"family": "wan", "component": "vae", "class_name": "AutoencoderKLWan"}
 
@@ -59,9 +61,16 @@ NAMINGS = (
     ),
     Naming(
         **_HUNYUAN_VAE,
-        marks=("encoder.conv_in.conv.weight", "decoder.up_blocks.0.resnets.0.conv1.conv.weight"),
+        marks=("encoder.conv_in.conv.weight", "decoder.up_blocks.0.resnets.0.conv1.conv.weight", "quant_conv.weight"),
         key_map=published,
     ),
+    Naming(**_LTX, marks=("patchify_proj.weight", "transformer_blocks.0.attn1.q_norm.weight"), key_map=ltx.transformer),
+    Naming(
+        **_LTX,
+        marks=("proj_in.weight", "transformer_blocks.0.attn1.norm_q.weight", "time_embed.linear.weight"),
+        key_map=published,
+    ),
+    Naming(**_LTX_VAE, marks=("encoder.conv_in.conv.weight", "latents_mean"), key_map=published),
     Naming(**_WAN, marks=("blocks.0.self_attn.q.weight", "head.modulation"), key_map=wan.transformer),
     Naming(
         **_WAN,
