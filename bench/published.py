@@ -31,7 +31,7 @@ from torch import Tensor, nn
 BF16 = torch.bfloat16
 LENGTHS = (17, 65, 129)
 PAGE = resource.getpagesize()
-TRANSFORMER = {
+TRANSFORMER: dict[str, Any] = {
     "num_attention_heads": 8,
     "attention_head_dim": 128,
     "num_layers": 2,
@@ -97,7 +97,7 @@ def hunyuan_decoders(
     """How each side decodes in ``mode``: "tiled" or "exact"; a side that isn't there can't be asked."""
     from kinema.models.autoencoders.tiling import decode_tiled
 
-    if theirs is not None:
+    if hasattr(theirs, "use_framewise_decoding"):
         theirs.use_framewise_encoding = theirs.use_framewise_decoding = mode == "tiled"
 
     def decode(x: Tensor) -> Tensor:

@@ -230,5 +230,5 @@ def fake_engine(toy_model: str, monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
     from kinema.app import local
 
     engine = FakeEngine(open_model(toy_model))
-    monkeypatch.setattr(local, "_LOADED", {(toy_model, 0): engine})
+    monkeypatch.setattr(local, "_LOADED", {(toy_model, local.PLAIN): engine})
     return engine

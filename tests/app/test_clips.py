@@ -134,7 +134,7 @@ def test_python_knows_the_cameras_other_names_too(toy_model: str, monkeypatch: p
     card = Path(toy_model, "card.json")
     card.write_text(card.read_text(encoding="utf-8").replace('"zoom_in"', '"pan_left"'), encoding="utf-8")
     engine = FakeEngine(open_model(toy_model))
-    monkeypatch.setattr(local, "_LOADED", {(toy_model, 0): engine})
+    monkeypatch.setattr(local, "_LOADED", {(toy_model, local.PLAIN): engine})
     kinema.generate("a puppy", model=toy_model, seed=1, camera="truck_left")
     assert engine.requests[-1].camera == "pan_left"
     with pytest.raises(InvalidInput, match="camera"):

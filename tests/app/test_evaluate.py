@@ -29,7 +29,7 @@ NAMES = ["kind", "colour", "action", "count", "place", "time", "weather", "style
 def fake(tmp_path: Path, toy_card: ModelCard, monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
     """The engine of the model "fake"."""
     engine = fake_engine(tmp_path / "fake", toy_card)
-    monkeypatch.setattr(local, "_LOADED", {("fake", 0): engine})
+    monkeypatch.setattr(local, "_LOADED", {("fake", local.PLAIN): engine})
     return engine
 
 

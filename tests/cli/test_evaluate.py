@@ -26,7 +26,7 @@ SMALL = ("evaluate", "world", "--model", "fake", "--scenes", "2")
 def fake(tmp_path: Path, toy_card: ModelCard, monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
     """The engine of the model "fake", whose judges know what is asked of two scenes."""
     engine = fake_engine(tmp_path / "fake", toy_card)
-    monkeypatch.setattr(local, "_LOADED", {("fake", 0): engine})
+    monkeypatch.setattr(local, "_LOADED", {("fake", local.PLAIN): engine})
     examination = Examination(scenes=2, suites=("plain", "held_out"))
     knowing = examinee_of(engine, examination).judges
     monkeypatch.setattr(judges, "load_judges", lambda: knowing)

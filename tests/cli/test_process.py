@@ -93,3 +93,15 @@ def test_a_terminal_without_chinese_still_gets_its_text() -> None:
     assert process.returncode == 2
     assert err.startswith("error: model: ")
     assert out == ""
+
+
+@pytest.mark.parametrize(
+    "given, seen", [({}, "1000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "ACTIVE"}, None)]
+)
+def test_threads_that_wait_sleep_soon_unless_told_otherwise(given: dict[str, str], seen: str | None) -> None:
+    code = "import os, sys; from kinema.cli.entry import main; main(); print(os.environ.get('GOMP_SPINCOUNT'))"
+    plain = {k: v for k, v in environment().items() if k not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    done = subprocess.run(
+        [sys.executable, "-c", code, "--help"], env=plain | given, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == str(seen)

@@ -11,7 +11,7 @@ import pytest
 from kinema.app import local
 from kinema.media.picture import read_picture
 from kinema.media.recipe import read_recipe
-from tests.engine.families.published import Model, hunyuan_video, picture_file, wan
+from tests.engine.families.published import Model, hunyuan_video, ltx, picture_file, wan
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Kinema
@@ -71,6 +71,34 @@ def test_hunyuan_video_from_a_picture(kinema: Kinema, tmp_path: Path) -> None:
     planned = kinema("generate", "the car drives", *flags, "--image", keyframe.media.ref, "--dry-run")
     assert planned.code == 0
     assert "decode: default" in planned.out
+
+
+def test_ltx_video(kinema: Kinema, tmp_path: Path) -> None:
+    model = ltx(tmp_path / "ltx")
+    size = "--frames 9 --size 96x64 --steps 3 --seed 7 --fps 24".split()
+    flags = ["--model", str(model.folder), *size, "--guidance", "4", "--negative", "dark"]
+    made = kinema("generate", "a  red car", *flags, "--out", "frames/")
+    assert made.code == 0, made.err
+    _, frames = model.reference(
+        [7], prompt="a  red car", negative_prompt="dark", num_frames=9, width=96, height=64, num_inference_steps=3,
+        guidance_scale=4.0, frame_rate=24,
+    )  # fmt: skip
+    assert_near("frames", frames)
+    assert kinema("generate", "a  red car", *flags, "--out", "a.mp4").code == 0
+    again = kinema("reproduce", "a.mp4", "--model", str(model.folder))
+    assert (again.code, again.out) == (0, "a.mp4: the same frames\n"), again.err
+    inspected = kinema("models", "inspect", str(model.folder))
+    assert inspected.code == 0, inspected.err
+    for line in (
+        "ltx-video 0.9",
+        "AutoencoderKLLTXVideo",
+        "up to 257 frames at 25, 24, 30 fps",
+        "conditions: keyframes",
+    ):
+        assert line in inspected.out
+    refused = kinema("generate", "a", "--model", str(model.folder), "--frames", "10")
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
+    assert "frames: 10: must be 1 + 8k; nearest: 9 or 17" in refused.err
 
 
 def assert_near(folder: str, wanted: np.ndarray) -> None:

@@ -110,9 +110,6 @@ def test_plans_fit_their_request(tiny_card: ModelCard) -> None:
     check_plan(default_plan(plain), plain)
     with pytest.raises(InvalidInput, match="^guidance_mode: "):
         check_plan(RunPlan(guidance_mode="off"), guided)
-    for plan, field in ((RunPlan(quantise="int8"), "quantise"), (RunPlan(offload="layers"), "offload")):
-        with pytest.raises(InvalidInput, match=f"^{field}: .*must be none"):
-            check_plan(plan, guided)
 
 
 def test_resolving_loads_no_torch() -> None:

@@ -37,11 +37,15 @@ def apply_lora(
         if count != before[name].numel():
             raise InvalidInput("lora", name, f"has another shape than the parameter's {tuple(before[name].shape)}")
     for name, update in updates.items():
-        weight = before[name]
-        change = update.dense() if isinstance(update, LowRank) else update.float()
-        changed = weight.float() + scale * change.to(weight.device).reshape(weight.shape)
-        _put(module, name, nn.Parameter(changed.to(weight.dtype), requires_grad=weight.requires_grad))
+        changed = merged(before[name], update, scale)
+        _put(module, name, nn.Parameter(changed, requires_grad=before[name].requires_grad))
     return before
+
+
+def merged(weight: Tensor, update: LowRank | Tensor, scale: float) -> Tensor:
+    """``weight`` and ``scale`` times ``update``, summed in fp32 and rounded once to the weight's dtype."""
+    change = update.dense() if isinstance(update, LowRank) else update.float()
+    return (weight.float() + scale * change.to(weight.device).reshape(weight.shape)).to(weight.dtype)
 
 
 def restore(module: nn.Module, before: Mapping[str, nn.Parameter]) -> None:

@@ -91,16 +91,18 @@ def place_order(
     out: str | None = None,
     overwrite: bool = False,
     policy: PromptPolicy = _DEFAULT_POLICY,
+    card: ModelCard | None = None,
 ) -> Order:
     """The order for ``count`` clips of ``request``, with seeds from its own (or a fresh one) upwards.
 
     The prompt is checked and rewritten as ``policy`` says; whatever else is wrong is found first, since a rewriter may take a while.
+    ``card`` is that of the model where it isn't as its folder has it.
     ``out`` names the file; with several clips, ``NAME-1.mp4`` and so on. Without it names come from prompt and seed.
     Raises: InvalidInput for what the model can't do, for an unknown model, and for files that exist, unless ``overwrite``.
     """
     if not 1 <= count <= MAX_COUNT:
         raise InvalidInput("count", count, f"must be from 1 to {MAX_COUNT}")
-    card = open_model(request.model).card
+    card = card or open_model(request.model).card
     request = in_its_words(request, card)
     shape = card.check(request.replace(style=None) if "style" not in card.conditions else request)
     first = secrets.randbelow(_MAX_FRESH_SEED) if request.seed is None else request.seed
@@ -148,7 +150,9 @@ def fill_order(
             observer(replace(event, sample=index))
 
         start = time.perf_counter()
-        clip, file = generate_to(path, request, engine=engine, quality=quality, observer=tell, cancel=cancel)
+        clip, file = generate_to(
+            path, request, engine=engine, card=order.card, quality=quality, observer=tell, cancel=cancel
+        )
         yield MadeClip(
             path=file.path,
             seed=clip.recipe.get("request", {}).get("seed", request.seed or 0),
@@ -168,6 +172,7 @@ def generate_to(
     request: GenerationRequest,
     *,
     engine: GenerationEngine[C],
+    card: ModelCard | None = None,
     quality: str | None = None,
     observer: Observer = ignore_progress,
     cancel: CancelToken | None = None,
@@ -179,7 +184,7 @@ def generate_to(
     from kinema.media.quality import DEFAULT_QUALITY
     from kinema.media.write import VideoWriter
 
-    shape = open_model(request.model).card.check(request)
+    shape = (card or open_model(request.model).card).check(request)
     writer = VideoWriter(
         path, fps=shape.fps, quality=quality or DEFAULT_QUALITY, num_frames=shape.frames, on_progress=observer
     )

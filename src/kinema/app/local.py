@@ -4,31 +4,71 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kinema.app.clips import generate_to, in_its_words
 from kinema.app.prompts import PromptPolicy, Rewriter, prepare_prompt
 from kinema.core.media_ref import Keyframe, MediaRef
+from kinema.core.placement import AUTO
 from kinema.core.progress import CancelToken, Observer, ignore_progress
 from kinema.core.protocols import GenerationEngine
 from kinema.core.request import GenerationRequest
-from kinema.weights.folder import open_model
+from kinema.weights.folder import LoraFile, ModelFolder, open_model
 
 if TYPE_CHECKING:
     from kinema.engine.clip import Clip
     from kinema.engine.engine import Engine
 
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """How a model is run, besides what it is asked for: see `kinema.engine.engine.Engine`, and `kinema.weights.folder.open_model`."""
+
+    cache_level: int = 0
+    quantise: str = "none"
+    offload: str = AUTO
+    memory_limit_gb: float | None = None
+    files: tuple[tuple[str, str], ...] = ()
+    loras: tuple[LoraFile, ...] = ()
+
+    def open(self, model: str) -> ModelFolder:
+        """``model`` with its files from elsewhere. Raises: InvalidInput, WeightsError."""
+        return open_model(model, files=dict(self.files), loras=self.loras)
+
+
+PLAIN = Setup()
 # One model at a time: the next one needs the memory.
-_LOADED: dict[tuple[str, int], Engine] = {}
+_LOADED: dict[tuple[str, Setup], Engine] = {}
 
 
-def engine_for(model: str, *, cache_level: int = 0) -> Engine:
+def files_of(transformer: str | None, transformer_2: str | None) -> tuple[tuple[str, str], ...]:
+    """`Setup.files` for the weights of one network, or of two."""
+    given = {"transformer": transformer, "transformer_2": transformer_2}
+    return tuple((name, file) for name, file in given.items() if file is not None)
+
+
+def loras_of(lora: Sequence[str], lora_2: Sequence[str]) -> tuple[LoraFile, ...]:
+    """`Setup.loras` for ``FILE`` or ``FILE=SCALE``, of the first and of a second network. Raises: InvalidInput."""
+    return (
+        *(LoraFile.parse(text) for text in lora),
+        *(LoraFile.parse(text, component="transformer_2") for text in lora_2),
+    )
+
+
+def engine_for(model: str, setup: Setup = PLAIN) -> Engine:
     """The engine of ``model``, a shipped model's name or a model folder; kept until another is asked for. Raises: InvalidInput."""
-    key = model, cache_level
+    key = model, setup
     if key not in _LOADED:
         from kinema.engine.engine import Engine
 
-        engine = Engine(model, cache_level=cache_level)
+        engine = Engine(
+            setup.open(model),
+            cache_level=setup.cache_level,
+            quantise=setup.quantise,
+            offload=setup.offload,
+            memory_limit_gb=setup.memory_limit_gb,
+        )
         _LOADED.clear()
         _LOADED[key] = engine
     return _LOADED[key]
@@ -59,6 +99,13 @@ def generate(  # noqa: PLR0913
     check: bool = True,
     best_of: int = 1,
     cache_level: int = 0,
+    quantise: str = "none",
+    offload: str = AUTO,
+    memory_limit_gb: float | None = None,
+    lora: Sequence[str] = (),
+    lora_2: Sequence[str] = (),
+    transformer: str | None = None,
+    transformer_2: str | None = None,
     model: str = "kinema-mini",
     quality: str | None = None,
     observer: Observer = ignore_progress,
@@ -70,7 +117,11 @@ def generate(  # noqa: PLR0913
     the clip begins with, short for a keyframe at 0 s. The prompt is rewritten in the words that the model was trained on, by rules or
     by ``rewriter``, unless ``rewrite`` is False; ``clip.recipe["request"]`` has both. ``check`` turns the content checks on. With
     ``best_of`` above 1 so many clips are made, and the judges choose (`kinema.app.best`). ``cache_level`` 1 or 2 leaves out steps.
-    The model stays in memory for the next call.
+
+    ``offload``, ``quantise`` and ``memory_limit_gb`` are for models that are large for this machine; see `kinema.engine.engine.Engine`.
+    ``lora`` are files of changes to the transformer, FILE or FILE=SCALE; ``transformer`` is a safetensors or GGUF file with its
+    weights; ``lora_2`` and ``transformer_2`` are for the second network of models that have two. The model stays in memory for the
+    next call.
 
     Raises: InvalidInput (RefusedContent among them), StorageError, Cancelled; no file is left then.
     """
@@ -94,12 +145,20 @@ def generate(  # noqa: PLR0913
         style=style,
     )
     policy = PromptPolicy(rewrites=rewrite, rewriter=rewriter, checks="block" if check else "off")
-    card = open_model(model).card
+    setup = Setup(
+        cache_level=cache_level,
+        quantise=quantise,
+        offload=offload,
+        memory_limit_gb=memory_limit_gb,
+        files=files_of(transformer, transformer_2),
+        loras=loras_of(lora, lora_2),
+    )
+    card = setup.open(model).card
     request = prepare_prompt(in_its_words(request, card), card, policy).request
-    engine = chosen_from(best_of, engine_for(model, cache_level=cache_level))
+    engine = chosen_from(best_of, engine_for(model, setup))
     if out is None:
         return engine.generate(request, observer=observer, cancel=cancel)
-    return generate_to(out, request, engine=engine, quality=quality, observer=observer, cancel=cancel)[0]
+    return generate_to(out, request, engine=engine, card=card, quality=quality, observer=observer, cancel=cancel)[0]
 
 
 def chosen_from(count: int, engine: Engine, *, step: int = 1) -> GenerationEngine[Clip]:

@@ -10,14 +10,20 @@ from typing import Any
 
 from kinema.core.card import ModelCard
 from kinema.core.errors import InvalidInput
+from kinema.core.geometry import VideoShape
+from kinema.core.memory import DTYPE_BYTES
+from kinema.core.placement import Placement, placements
+from kinema.core.plan import RunPlan
 from kinema.core.progress import Observer, ignore_progress
+from kinema.core.request import GenerationRequest
+from kinema.engine.machine import memory_room_bytes
 from kinema.weights import hub
 from kinema.weights.families import FAMILIES
 from kinema.weights.folder import ModelFolder, open_model, shipped_models
 from kinema.weights.single import Checkpoint, open_checkpoint
 
-# what weights may be loaded as, and its bytes a parameter
-_LOADED_AS = {"bfloat16": 2, "float32": 4}
+# what weights may be loaded as, the usual first
+_LOADED_AS = {name: DTYPE_BYTES[name] for name in ("bfloat16", "float32")}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +96,25 @@ class Inspection:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def shape(self) -> VideoShape:
+        """The clip that the model makes by default."""
+        return self.entry.card.shape(GenerationRequest(prompt="-"))
+
+    @property
+    def placements(self) -> list[Placement]:
+        """The ways to make that clip on this machine's processor, in bfloat16, as `--dry-run` has them: fastest first."""
+        card = self.entry.card
+        is_guided = card.default_guidance != 1 and not card.embedded_guidance
+        mode = "batched" if is_guided else "off"
+        plan = RunPlan(dtype="bfloat16", vae_dtype="bfloat16", guidance_mode=mode)
+        return placements(card, self.shape, plan, is_guided=is_guided, num_keyframes=int("keyframes" in card.needs))
+
+    @property
+    def memory_room_bytes(self) -> int | None:
+        """Bytes of memory that there are for it here."""
+        return memory_room_bytes()
+
+    @property
     def memory_bytes(self) -> dict[str, int]:
         """Bytes of all weights in memory, by what they are loaded as."""
         return {dtype: self.entry.num_parameters * size for dtype, size in _LOADED_AS.items()}
@@ -100,6 +125,8 @@ class Inspection:
             **self.entry.to_dict(),
             "components": {c.name: c.to_dict() for c in self.components},
             "memory_bytes": self.memory_bytes,
+            "placements": [way.to_dict() for way in self.placements],
+            "memory_room_bytes": self.memory_room_bytes,
             "settings": dict(self.settings),
         }
 

@@ -21,6 +21,7 @@ def plan_of(order: Order, engine: GenerationEngine[Clip]) -> dict[str, Any]:
         is_guided=plan.guidance_mode != "off",
         num_keyframes=len(request.keyframes),
     )
+    costs = [(way, engine.estimate(request, plan=way.plan)) for way in ways]
     return {
         "model": {"name": order.card.name, "version": order.card.version},
         "request": request.to_dict(),
@@ -28,6 +29,6 @@ def plan_of(order: Order, engine: GenerationEngine[Clip]) -> dict[str, Any]:
         "shape": asdict(order.shape),
         "plan": plan.to_dict(),
         "estimate": engine.estimate(request, plan=plan).to_dict(),
-        "placements": [way.to_dict() for way in ways],
+        "placements": [{**way.to_dict(), "seconds": cost.total_seconds} for way, cost in costs],
         "clips": [{"path": p, "seed": r.seed} for p, r in zip(order.paths, order.requests, strict=True)],
     }

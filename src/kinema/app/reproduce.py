@@ -9,21 +9,27 @@ from pathlib import Path
 from typing import Any
 
 from kinema.app.clips import refuse_existing
-from kinema.app.local import engine_for
+from kinema.app.local import PLAIN, Setup, engine_for
 from kinema.core.errors import InvalidInput
+from kinema.core.placement import AUTO
 from kinema.core.progress import CancelToken, Observer, ignore_progress
 from kinema.media.recipe import read_recipe
-from kinema.weights.folder import open_model
+from kinema.weights.folder import LoraFile
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """A clip to make again: the file, its recipe, the model to use, and where to keep the new clip, if anywhere."""
+    """A clip to make again: the file, its recipe, the model to use and how, and where to keep the new clip, if anywhere.
+
+    ``offload``: where weights lie, if not as then.
+    """
 
     path: Path
     recipe: Mapping[str, Any]
     model: str
     out: str | None
+    setup: Setup = PLAIN
+    offload: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,11 +53,24 @@ class Outcome:
         }
 
 
-def read_job(file: str, *, model: str | None = None, out: str | None = None, overwrite: bool = False) -> Job:
+def read_job(
+    file: str,
+    *,
+    model: str | None = None,
+    out: str | None = None,
+    overwrite: bool = False,
+    offload: str | None = None,
+    memory_limit_gb: float | None = None,
+    files: tuple[tuple[str, str], ...] = (),
+    loras: tuple[LoraFile, ...] = (),
+) -> Job:
     """The job that ``file``'s recipe describes; ``model`` names a folder where its model isn't a shipped one.
 
-    Raises: MediaError, InvalidInput if there is no such recipe in it.
+    ``files`` and ``loras`` stand for those that the recipe names; they must hold the same. ``offload`` other than None, or a limit,
+    lays the weights elsewhere than then. Raises: MediaError, InvalidInput if there is no such recipe in it.
     """
+    from kinema.engine.reproduce import needed_changes
+
     recipe = read_recipe(file)
     if recipe is None:
         raise InvalidInput("file", file, "carries no recipe; only clips that Kinema wrote can be made again")
@@ -63,7 +82,11 @@ def read_job(file: str, *, model: str | None = None, out: str | None = None, ove
         raise InvalidInput("file", file, "carries a recipe that names no model")
     if out is not None and not overwrite:
         refuse_existing(Path(out))
-    return Job(path=Path(file), recipe=recipe, model=model or facts["name"], out=out)
+    named, adapters = needed_changes(recipe, dict(files), loras)
+    if memory_limit_gb is not None:
+        offload = offload or AUTO
+    setup = Setup(offload=offload or AUTO, memory_limit_gb=memory_limit_gb, files=tuple(named.items()), loras=adapters)
+    return Job(path=Path(file), recipe=recipe, model=model or facts["name"], out=out, setup=setup, offload=offload)
 
 
 def run_job(job: Job, *, observer: Observer = ignore_progress, cancel: CancelToken | None = None) -> Outcome:
@@ -75,9 +98,10 @@ def run_job(job: Job, *, observer: Observer = ignore_progress, cancel: CancelTok
     with ExitStack() as stack:
         writer = None
         if job.out is not None:  # the place is tried before the clip is made
-            shape = open_model(job.model).card.check(read_request_and_plan(job.recipe)[0])
+            shape = job.setup.open(job.model).card.check(read_request_and_plan(job.recipe)[0])
             writer = stack.enter_context(VideoWriter(job.out, fps=shape.fps, num_frames=shape.frames))
-        made = reproduce(job.recipe, engine=engine_for(job.model), observer=observer, cancel=cancel)
+        engine = engine_for(job.model, job.setup)
+        made = reproduce(job.recipe, engine=engine, offload=job.offload, observer=observer, cancel=cancel)
         if writer is not None:
             writer.recipe = made.clip.recipe
             writer.write(made.clip.frames)

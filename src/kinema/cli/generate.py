@@ -11,6 +11,14 @@ import typer
 
 from kinema.cli.files import JsonOption
 from kinema.cli.report import make_reporter
+from kinema.cli.weights import (
+    Lora2Option,
+    LoraOption,
+    MemoryOption,
+    OffloadOption,
+    Transformer2Option,
+    TransformerOption,
+)
 from kinema.core.errors import InvalidInput
 from kinema.core.media_ref import Keyframe
 from kinema.core.progress import CancelToken
@@ -46,6 +54,13 @@ def generate(  # noqa: PLR0913
     count: Annotated[int, typer.Option(help="How many clips, with seeds from --seed upwards: NAME-1, NAME-2 ...")] = 1,
     best_of: Annotated[int, typer.Option(metavar="N", help="Make N for each clip; keep the one that the judges like best.")] = 1,
     cache_level: Annotated[int, typer.Option(metavar="N", help="Leave out denoising steps: 1 (half) or 2 (two of three).")] = 0,
+    offload: OffloadOption = "auto",
+    quantise: Annotated[str, typer.Option(metavar="NAME", help="Keep the transformer as int8 or fp8; not quite the same.")] = "none",
+    memory_limit: MemoryOption = None,
+    lora: LoraOption = None,
+    lora_2: Lora2Option = None,
+    transformer: TransformerOption = None,
+    transformer_2: Transformer2Option = None,
     out: Annotated[str | None, typer.Option(metavar="FILE", help=".mp4 .mov .gif .webp .png .jpg or a folder of pictures.")] = None,
     quality: Annotated[str | None, typer.Option(metavar="NAME", help="draft, standard, high or master.")] = None,
     no_rewrite: Annotated[bool, typer.Option("--no-rewrite", help="Keep the prompt's words as they are.")] = False,
@@ -84,11 +99,20 @@ def generate(  # noqa: PLR0913
     policy = PromptPolicy(
         rewrites=not no_rewrite, rewriter=_rewriter(rewriter, rewriter_model), checks="off" if no_check else "block"
     )
-    order = clips.place_order(request, count=count, out=out, overwrite=force, policy=policy)
+    setup = local.Setup(
+        cache_level=cache_level,
+        quantise=quantise,
+        offload=offload,
+        memory_limit_gb=memory_limit,
+        files=local.files_of(transformer, transformer_2),
+        loras=local.loras_of(lora or (), lora_2 or ()),
+    )
+    card = setup.open(model).card if setup.files or setup.loras else None
+    order = clips.place_order(request, count=count, out=out, overwrite=force, policy=policy, card=card)
     with make_reporter(as_json=as_json) as reporter:
         for note in order.notes:
             reporter.note(f"note: {note}")
-        engine = local.chosen_from(best_of, local.engine_for(model, cache_level=cache_level), step=count)
+        engine = local.chosen_from(best_of, local.engine_for(model, setup), step=count)
         if dry_run:
             plan = plans.plan_of(order, engine)
             reporter.result("plan", plan, _plan_text(order, plan))
@@ -122,11 +146,21 @@ def _read_prompt(prompt: str) -> str:
         raise InvalidInput("prompt", "standard input", "is not UTF-8 text") from e
 
 
+def _way_text(way: Mapping[str, Any]) -> str:
+    text = f"--offload {way['offload']} --quantise {way['quantise']}: {way['peak_bytes'] / 1e9:.2g} GB"
+    if way["host_bytes"]:
+        text += f", {way['host_bytes'] / 1e9:.2g} GB of the host's"
+    return text if way["seconds"] is None else f"{text}, {way['seconds']:.2g} s"
+
+
 def _plan_text(order: Order, plan: Mapping[str, Any]) -> str:
     cost = plan["estimate"]
     lines = [f"{order.card.name} {order.card.version}: {order.shape}", f"prompt: {order.requests[0].prompt}"]
     lines += [f"{name}: {value}" for name, value in plan["plan"].items()]
     lines.append(f"a clip costs {cost['total_flops'] / 1e12:.3g} TFLOP and {cost['peak_bytes'] / 1e9:.2g} GB")
     lines.append("memory: " + ", ".join(f"{phase} {size / 1e9:.2g} GB" for phase, size in cost["memory_bytes"].items()))
+    if "seconds" in cost:
+        lines.append("time, at least: " + ", ".join(f"{phase} {s:.2g} s" for phase, s in cost["seconds"].items()))
+    lines += ["other ways:", *(f"  {_way_text(way)}" for way in plan["placements"])]
     lines += [f"{clip['path']}: seed {clip['seed']}" for clip in plan["clips"]]
     return "\n".join(lines)

@@ -104,6 +104,12 @@ def _lines(inspection: Inspection, free: int) -> Iterator[str]:
         yield line
     memory = ", ".join(f"{size / 1e9:.3g} GB in {dtype}" for dtype, size in inspection.memory_bytes.items())
     yield f"memory: {memory}, all weights at once"
+    room = inspection.memory_room_bytes
+    there = "" if room is None else f"; {room / 1e9:.3g} GB are there"
+    yield f"plans for {inspection.shape} in bfloat16{there}:"
+    for way in inspection.placements:
+        fits = "" if room is None or way.fits(room) else ", too much here"
+        yield f"  {way}{fits}"
     sizes = ", ".join(f"{w}x{h}" for w, h in card.sizes)
     yield f"sizes: {sizes}" + (f", or any multiple of {card.compression.align_px}" if card.any_size else "")
     yield f"length: {card.default_seconds:.3g} s, up to {card.max_frames} frames at {', '.join(f'{f:g}' for f in card.fps)} fps"

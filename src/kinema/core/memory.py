@@ -3,7 +3,7 @@
 Placements (`RunPlan.offload`), from the fastest to the smallest:
 
 - none: all networks stay in the device's memory.
-- component: a network is there only during its phase.
+- component: a network is there only during its phase: the encoders together, the autoencoder, each of the transformers.
 - layers: of a network with repeated blocks (the transformer) only what stands around them, the block that runs and the next one.
 - disk: the same without the next one; blocks are read from the file when they run.
 
@@ -13,6 +13,7 @@ Quantising (`RunPlan.quantise`) keeps the matrices of repeated blocks as int8 or
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kinema.core.card import ModelCard
@@ -28,6 +29,8 @@ DTYPE_BYTES = {"float32": 4, "bfloat16": 2}
 # Python, torch and Kinema with nothing loaded. CPU: 249 MB of resident memory measured with torch 2.13 on Linux, Python 3.11.
 # CUDA: what the driver's context and the libraries' workspaces take of the device; an estimate, not measured.
 RUNTIME_BYTES = {"cpu": 250_000_000, "cuda": 700_000_000}
+# what importing transformers adds to the host's, likewise
+TRANSFORMERS_BYTES = 115_000_000
 # what importing torchao adds to the host's, measured likewise
 TORCHAO_BYTES = 90_000_000
 
@@ -38,43 +41,84 @@ def memory_by_phase(
     """Phase -> peak bytes of the plan's device: runtime, weights that are there, and the largest activations.
 
     Loading needs no more than the weights that it leaves, besides one block that is being quantised. On a GPU the weights that
-    aren't on the device (`component`, `layers`) lie in the host's memory, which isn't counted here.
+    aren't on the device (`component`, `layers`) lie in the host's memory: see `host_bytes`.
     """
-    denoise = [name for name in card.parameters if name.startswith("transformer")]
-    encode = [name for name in card.parameters if name not in denoise and name != "vae"]
-    if num_keyframes:
-        encode.append("vae")
+    texts, transformers = _groups(card)
     frame = video.height_px * video.width_px * card.cost.activation_bytes_per_pixel * DTYPE_BYTES[plan.vae_dtype] / 4
     held = {
-        "load": _held(card, plan, card.parameters, loading=True),
-        "encode": _held(card, plan, encode) + (frame if num_keyframes else 0),
-        "denoise": _held(card, plan, denoise) + _denoise_bytes(card, video, plan, is_guided=is_guided),
+        # networks that come and go wait for their phase, but for the encoders, whose phase is next
+        "load": _held(card, plan, texts) + (_unquantised(card, plan, transformers) if plan.offload == "none" else 0),
+        "encode": _held(card, plan, texts, ["vae"] if num_keyframes else []) + (frame if num_keyframes else 0),
+        "denoise": _held(card, plan, *([name] for name in transformers))
+        + max(
+            _denoise_bytes(card, video, plan, is_guided=is_guided),
+            # a network that comes for its phase is quantised anew, block by block, before it runs
+            _unquantised(card, plan, transformers) if plan.offload == "component" else 0,
+        ),
         # the decoder streams: one latent frame's pixels are alive at a time, and the finished frames
         "decode": _held(card, plan, ["vae"]) + card.compression.time * frame + 3 * video.pixels,
     }
-    runtime = RUNTIME_BYTES[plan.device]
-    if plan.quantise != "none" and plan.device == "cpu":
-        runtime += TORCHAO_BYTES
+    runtime = runtime_bytes(card, plan) if plan.device == "cpu" else RUNTIME_BYTES[plan.device]
     return {phase: int(runtime + size) for phase, size in held.items()}
 
 
-def _held(card: ModelCard, plan: RunPlan, names: Iterable[str], *, loading: bool = False) -> float:
-    """Bytes of weights in memory while those of ``names`` are needed: all networks, or the largest of them where they take turns."""
+def runtime_bytes(card: ModelCard, plan: RunPlan) -> int:
+    """Bytes of the host's memory that a process takes before any weight is there."""
+    total = RUNTIME_BYTES["cpu"] + (TORCHAO_BYTES if plan.quantise != "none" else 0)
+    # others' models are those that read words as they are typed, by encoders of transformers
+    return total if card.one_spelling else total + TRANSFORMERS_BYTES
+
+
+def host_bytes(card: ModelCard, plan: RunPlan) -> int:
+    """Peak bytes of the host's memory beside a GPU: weights that wait there for their turn; 0 where the host's is the device's."""
+    if plan.device == "cpu":
+        return 0
+    texts, _ = _groups(card)
+    at_home = replace(plan, offload="none")
+    sizes = [_weights(card, at_home, name) for name in card.parameters]
+    # encoders and what is quantised are made on the host, one after another
+    passing = [_weights(card, at_home, n) for n in card.parameters if n in texts or plan.quantise != "none"]
+    waiting = sum(sizes) if plan.offload in ("component", "layers") else max(passing, default=0)
+    return int(runtime_bytes(card, plan) + waiting)
+
+
+def traffic_by_phase(card: ModelCard, plan: RunPlan, *, calls: int, num_keyframes: int = 0) -> dict[str, float]:
+    """Phase -> bytes of weights that come to where they are used, for one batch; ``calls``: of a transformer in all steps."""
+    texts, transformers = _groups(card)
     if plan.offload == "none":
-        extra = max((_unquantised_block(card, plan, name) for name in card.parameters), default=0) if loading else 0
-        return sum(_weights(card, plan, name) for name in card.parameters) + extra
-    sizes = (
-        _weights(card, plan, name) + (_unquantised_block(card, plan, name) if loading else 0)
-        for name in names
-        if name in card.parameters
-    )
-    return max(sizes, default=0)
+        return dict.fromkeys(("encode", "denoise", "decode"), 0.0)
+    at_home = replace(plan, offload="none")
+    whole = {name: _weights(card, at_home, name) for name in card.parameters}
+    denoise = 0.0
+    for name in transformers:
+        blocks = card.blocks.get(name)
+        again = 0.0
+        if blocks is not None and plan.offload != "component":
+            again = blocks.parameters / max(1, card.parameters[name]) * whole[name]
+        # two experts share the calls
+        denoise += whole[name] - again + again * calls / len(transformers)
+    encode = sum(whole[name] for name in texts) + (whole.get("vae", 0) if num_keyframes else 0)
+    return {"encode": encode, "denoise": denoise, "decode": whole.get("vae", 0.0)}
 
 
-def _unquantised_block(card: ModelCard, plan: RunPlan, name: str) -> float:
-    """Bytes of a block that is about to be quantised on the device; blocks that are streamed to it were quantised before."""
-    is_done_there = plan.quantise != "none" and plan.offload in ("none", "component") and name in card.blocks
-    return card.blocks[name].largest * DTYPE_BYTES[plan.dtype] if is_done_there else 0
+def _groups(card: ModelCard) -> tuple[list[str], list[str]]:
+    """(what encodes words and pictures, what denoises). Encoders are in memory together, transformers one after another."""
+    transformers = [name for name in card.parameters if name.startswith("transformer")]
+    return [name for name in card.parameters if name not in transformers and name != "vae"], transformers
+
+
+def _held(card: ModelCard, plan: RunPlan, *groups: Iterable[str]) -> float:
+    """Bytes of weights in memory while those of ``groups`` are needed: all networks, or the largest group where they take turns."""
+    if plan.offload == "none":
+        return sum(_weights(card, plan, name) for name in card.parameters)
+    return max((sum(_weights(card, plan, n) for n in group if n in card.parameters) for group in groups), default=0)
+
+
+def _unquantised(card: ModelCard, plan: RunPlan, names: Iterable[str]) -> float:
+    """Bytes of a block that is about to be quantised, which the host does."""
+    if plan.quantise == "none" or plan.device != "cpu":
+        return 0
+    return max((card.blocks[n].largest * DTYPE_BYTES[plan.dtype] for n in names if n in card.blocks), default=0)
 
 
 def _weights(card: ModelCard, plan: RunPlan, name: str) -> float:

@@ -10,16 +10,20 @@ from kinema.core.card import ModelCard
 from kinema.core.checks import check_whole
 from kinema.core.errors import InvalidInput, UnsupportedRequest
 from kinema.core.geometry import VideoShape
-from kinema.core.memory import OFFLOADS, QUANTISATIONS, memory_by_phase
+from kinema.core.memory import OFFLOADS, QUANTISATIONS, host_bytes, memory_by_phase
 from kinema.core.plan import RunPlan
+
+# the offload of whoever leaves the choice to the arithmetic
+AUTO = "auto"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Placement:
-    """A plan and its peak bytes by phase."""
+    """A plan and its peak bytes by phase; ``host_bytes`` are those of the host beside a GPU."""
 
     plan: RunPlan
     memory_bytes: dict[str, int]
+    host_bytes: int = 0
 
     @property
     def phase(self) -> str:
@@ -34,12 +38,18 @@ class Placement:
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready dict."""
         names = {"offload": self.plan.offload, "quantise": self.plan.quantise}
-        return {**names, "memory_bytes": dict(self.memory_bytes), "phase": self.phase, "peak_bytes": self.peak_bytes}
+        peak = {"phase": self.phase, "peak_bytes": self.peak_bytes, "host_bytes": self.host_bytes}
+        return {**names, "memory_bytes": dict(self.memory_bytes), **peak}
+
+    def fits(self, memory_bytes: int, host_memory_bytes: int | None = None) -> bool:
+        """Whether neither the device's nor the host's memory is too small; None: it isn't known, or is the device's."""
+        is_known = host_memory_bytes is not None and self.host_bytes
+        return self.peak_bytes <= memory_bytes and not (is_known and self.host_bytes > (host_memory_bytes or 0))
 
     def __str__(self) -> str:
-        return (
-            f"offload={self.plan.offload}, quantise={self.plan.quantise}: {self.peak_bytes / 1e9:.3g} GB ({self.phase})"
-        )
+        size = f"{self.peak_bytes / 1e9:.3g} GB ({self.phase})"
+        host = f" and {self.host_bytes / 1e9:.3g} GB of the host's" if self.host_bytes else ""
+        return f"offload={self.plan.offload}, quantise={self.plan.quantise}: {size}{host}"
 
 
 def placements(
@@ -54,7 +64,7 @@ def placements(
             except InvalidInput:  # the two don't go together on this device
                 continue
             memory = memory_by_phase(card, video, changed, is_guided=is_guided, num_keyframes=num_keyframes)
-            found.append(Placement(plan=changed, memory_bytes=memory))
+            found.append(Placement(plan=changed, memory_bytes=memory, host_bytes=host_bytes(card, changed)))
     return found
 
 
@@ -66,25 +76,31 @@ def choose_placement(
     plan: RunPlan,
     is_guided: bool,
     num_keyframes: int = 0,
+    offload: str = AUTO,
+    host_memory_bytes: int | None = None,
 ) -> RunPlan:
-    """``plan`` with the fastest ``offload`` that keeps the peak within ``memory_bytes`` of its device.
+    """``plan`` with the fastest ``offload`` that keeps the peak within ``memory_bytes`` of its device, and the host's within its own.
 
-    Only what changes no bit is chosen: ``quantise`` stays, and is proposed where it would help.
+    Only what changes no bit is chosen: ``quantise`` stays, and is proposed where it would help. An ``offload`` other than "auto"
+    is the only one that is looked at.
 
-    Raises: UnsupportedRequest if nothing fits, naming the fastest quantised plan that would, or else what the smallest one needs.
+    Raises: UnsupportedRequest if nothing fits, naming the fastest plan that would, or else what the smallest one needs.
     """
     check_whole("memory_bytes", memory_bytes, least=1)
     every = placements(card, video, plan, is_guided=is_guided, num_keyframes=num_keyframes)
-    mine = [p for p in every if p.plan.quantise == plan.quantise]
-    fitting = next((p for p in mine if p.peak_bytes <= memory_bytes), None)
-    if fitting is not None:
-        return fitting.plan
-    raise UnsupportedRequest("memory", f"{memory_bytes / 1e9:.3g} GB", _refusal(card, every, memory_bytes))
+    fitting = [p for p in every if p.fits(memory_bytes, host_memory_bytes)]
+    for placement in fitting:
+        if placement.plan.quantise == plan.quantise and offload in (AUTO, placement.plan.offload):
+            return placement.plan
+    given = f"{memory_bytes / 1e9:.3g} GB"
+    if plan.device != "cpu" and host_memory_bytes is not None:
+        given += f" and {host_memory_bytes / 1e9:.3g} GB of the host's"
+    raise UnsupportedRequest("memory", given, _refusal(card, every, fitting, offload))
 
 
-def _refusal(card: ModelCard, every: Sequence[Placement], memory_bytes: int) -> str:
-    fitting = next((p for p in every if p.peak_bytes <= memory_bytes), None)
-    if fitting is not None:
-        return f"is too little for {card.name} with this plan's weights; what fits: {fitting}"
+def _refusal(card: ModelCard, every: Sequence[Placement], fitting: Sequence[Placement], offload: str) -> str:
+    if fitting:
+        way = "with this plan's weights" if offload == AUTO else f"with offload={offload}"
+        return f"is too little for {card.name} {way}; what fits: {fitting[0]}"
     cheapest = min(every, key=lambda p: p.peak_bytes)
     return f"is too little for {card.name} at this size and length; the cheapest plan: {cheapest}"

@@ -6,14 +6,21 @@ Same request, same weights, same plan: the same bits. Another plan is equivalent
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from kinema.core.card import ModelCard
 from kinema.core.checks import check_whole
 from kinema.core.errors import InvalidInput, choices
 from kinema.core.geometry import VideoShape
-from kinema.core.memory import DTYPE_BYTES, OFFLOADS, QUANTISATIONS, memory_by_phase, num_tokens
+from kinema.core.memory import (
+    DTYPE_BYTES,
+    OFFLOADS,
+    QUANTISATIONS,
+    memory_by_phase,
+    num_tokens,
+    traffic_by_phase,
+)
 from kinema.core.skips import check_level, computed_steps
 
 DTYPES = tuple(DTYPE_BYTES)
@@ -67,6 +74,9 @@ class RunPlan:
             raise InvalidInput("quantise", self.quantise, f"{rule}; none, or offload=component")
         if not isinstance(self.compile, bool):
             raise InvalidInput("compile", self.compile, "must be true or false")
+        if self.compile and self.offload != "none":
+            rule = f"must be none with compile: compiled blocks hold on to their weights (it is {self.offload})"
+            raise InvalidInput("offload", self.offload, rule)
         if not isinstance(self.isa, str):
             raise InvalidInput("isa", self.isa, "must be text")
         check_level(self.cache_level)
@@ -94,11 +104,27 @@ class RunPlan:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Pace:
+    """What a machine does in a second: FLOPs of large matrix products and of convolutions, and bytes of weights that come.
+
+    ``read_bytes`` isn't measured: a fast disk gives about that, the system's cache more, a network disk less.
+    """
+
+    matmul_flops: float
+    conv_flops: float
+    read_bytes: float = 2e9
+
+
+@dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """What a run will cost: FLOPs, and peak bytes of the plan's device, by phase."""
+    """What a run will cost: FLOPs, peak bytes of the plan's device and, if the machine's pace is known, seconds, by phase.
+
+    The seconds are the least that it can take: small products and all that is neither product nor convolution come on top.
+    """
 
     flops: Mapping[str, float]
     memory_bytes: Mapping[str, int]
+    seconds: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def total_flops(self) -> float:
@@ -110,14 +136,22 @@ class Estimate:
         """Bytes in the phase that needs most."""
         return max(self.memory_bytes.values())
 
+    @property
+    def total_seconds(self) -> float | None:
+        """Seconds of all phases, or None where the pace isn't known."""
+        return sum(self.seconds.values()) if self.seconds else None
+
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready dict."""
-        return {
+        told = {
             "flops": dict(self.flops),
             "total_flops": self.total_flops,
             "memory_bytes": dict(self.memory_bytes),
             "peak_bytes": self.peak_bytes,
         }
+        if self.seconds:
+            told |= {"seconds": dict(self.seconds), "total_seconds": self.total_seconds}
+        return told
 
 
 def estimate(
@@ -128,11 +162,13 @@ def estimate(
     is_guided: bool,
     plan: RunPlan,
     num_keyframes: int = 0,
+    pace: Pace | None = None,
 ) -> Estimate:
     """The cost of one clip of shape ``video`` by the card's formulas; see `kinema.core.memory` for the bytes."""
     tokens, cost = num_tokens(card, video), card.cost
     # what runs in a step that is left out is hardly any work
-    passes = sum(computed_steps(steps, plan.cache_level)) * (2 if is_guided else 1)
+    computed = sum(computed_steps(steps, plan.cache_level))
+    passes = computed * (2 if is_guided else 1)
     flops = {
         "encode": cost.text * (2 if is_guided else 1)
         + cost.encode_per_pixel * video.height_px * video.width_px * num_keyframes,
@@ -141,4 +177,13 @@ def estimate(
         "decode": cost.decode_per_pixel * video.pixels,
     }
     memory = memory_by_phase(card, video, plan, is_guided=is_guided, num_keyframes=num_keyframes)
-    return Estimate(flops=flops, memory_bytes=memory)
+    seconds: dict[str, float] = {}
+    if pace is not None:
+        calls = passes if plan.guidance_mode == "split" else computed
+        traffic = traffic_by_phase(card, plan, calls=calls, num_keyframes=num_keyframes)
+        for phase, amount in flops.items():
+            work = amount / (pace.conv_flops if phase == "decode" else pace.matmul_flops)
+            comes = traffic[phase] / pace.read_bytes
+            # with a block fetched ahead the two go on at once
+            seconds[phase] = max(work, comes) if plan.offload == "layers" and phase == "denoise" else work + comes
+    return Estimate(flops=flops, memory_bytes=memory, seconds=seconds)

@@ -19,12 +19,16 @@ from pathlib import Path
 from typing import Any
 
 from kinema.core.errors import InvalidInput, choices
-from kinema.core.plan import DTYPES
+from kinema.core.plan import DTYPES, Pace, RunPlan
 from kinema.engine.machine import bf16_instructions, cpu_model
 
 # bfloat16 costs precision, so it must win by more than noise
 _MARGIN = 0.9
 _REPEATS = 9
+# shapes of what is measured, and its FLOPs
+_MATMUL, _CONV = ((512, 384), (1536, 384)), ((4, 96, 48, 48), (96, 96, 3, 3))
+_MATMUL_FLOPS = 2.0 * 512 * 384 * 1536
+_CONV_FLOPS = 2.0 * 4 * 48 * 48 * 96 * 96 * 3 * 3
 _FORMAT = 1
 
 
@@ -41,6 +45,13 @@ class DtypeChoice:
         for name in ("dtype", "vae_dtype"):
             if getattr(self, name) not in DTYPES:
                 raise InvalidInput(name, getattr(self, name), f"must be {choices(DTYPES)}")
+
+    def pace(self, plan: RunPlan) -> Pace | None:
+        """FLOP/s in the dtypes of ``plan``, from the seconds measured; None where they weren't."""
+        matmul, conv = self.seconds.get(f"matmul_{plan.dtype}"), self.seconds.get(f"conv_{plan.vae_dtype}")
+        if not matmul or not conv or self.isa.startswith("sm_") != (plan.device == "cuda"):
+            return None
+        return Pace(matmul_flops=_MATMUL_FLOPS / matmul, conv_flops=_CONV_FLOPS / conv)
 
 
 def cache_file() -> Path:
@@ -101,7 +112,7 @@ def measure_dtypes(threads: int, *, device: str = "cpu") -> DtypeChoice:
 
     seconds: dict[str, float] = {}
     generator = torch.Generator().manual_seed(0)
-    tensors = [torch.randn(s, generator=generator) for s in ((512, 384), (1536, 384), (4, 96, 48, 48), (96, 96, 3, 3))]
+    tensors = [torch.randn(s, generator=generator) for s in (*_MATMUL, *_CONV)]
     wait = torch.cuda.synchronize if device == "cuda" else _no_wait
     with run_scope(threads, device=device):
         for name in DTYPES:

@@ -11,13 +11,14 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from kinema.engine.families.family import Family
+from kinema.engine.resolve import ResolvedRequest
 
 
 def decode_chunks(
-    family: Family, latents: Float[Tensor, "1 c t h w"], mode: str
+    family: Family, latents: Float[Tensor, "1 c t h w"], mode: str, request: ResolvedRequest
 ) -> Iterator[UInt8[np.ndarray, "t h w 3"]]:
     """Frames of normalised ``latents`` in order, as `Family.decode` gives them."""
-    for pixels in family.decode(latents, mode):
+    for pixels in family.decode(latents, mode, request):
         yield to_frames(pixels)
 
 

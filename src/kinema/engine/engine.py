@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -10,16 +11,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kinema.core.card import ModelCard
+from kinema.core.checks import check_number
 from kinema.core.errors import InvalidInput, choices
 from kinema.core.geometry import VideoShape
 from kinema.core.media_ref import MediaRef
+from kinema.core.memory import OFFLOADS, QUANTISATIONS, RUNTIME_BYTES, runtime_bytes
+from kinema.core.placement import AUTO, choose_placement
 from kinema.core.plan import DTYPES, Estimate, RunPlan, estimate
 from kinema.core.progress import CancelToken, Observer, ignore_progress
 from kinema.core.protocols import MediaReader
 from kinema.core.request import GenerationRequest
 from kinema.core.skips import check_level
 from kinema.engine.choose import DtypeChoice, cache_file, choose_dtypes, current_isa, known_choice
-from kinema.engine.machine import num_cores
+from kinema.engine.machine import memory_room_bytes, num_cores
 from kinema.engine.resolve import ResolvedRequest, check_plan, default_plan, resolve
 from kinema.weights.folder import ModelFolder, open_model
 
@@ -39,13 +43,18 @@ class Engine:
     """The model of a shipped name or in a folder. Making one reads the card alone; the first clip loads the weights.
 
     Args:
-        model: a shipped model's name or a model folder.
+        model: a shipped model's name or a model folder; or what `kinema.weights.folder.open_model` gave, which may have LoRAs and a
+            transformer from elsewhere.
         threads: CPU threads; the machine's cores if not given.
         dtype, vae_dtype: of the networks; without them the faster ones by measurement (see `kinema.engine.choose`), kept in
             ``cache`` so that they stay the same. A ``dtype`` alone holds for both.
         device: ``"cpu"`` unless asked otherwise: what a clip looks like shouldn't depend on whether a GPU is there.
         compile: compiles the transformer's blocks: slower to start, faster for many clips.
         cache_level: leaves out denoising steps: 1 nearly every second, 2 two of three; the clip changes somewhat.
+        quantise: keeps the matrices of a transformer's blocks as "int8" or "fp8"; the clip changes somewhat.
+        offload: where weights lie, which changes no bit: "none" (all in memory), "component", "layers", "disk"
+            (`kinema.core.memory`), or "auto": the fastest that fits in memory.
+        memory_limit_gb: as if the device's memory had no more; a plan that needs more is refused.
         read_picture: reads keyframes; local files if not given.
 
     Raises: InvalidInput for an unknown model or setting.
@@ -53,7 +62,7 @@ class Engine:
 
     def __init__(  # noqa: PLR0913 - each is a choice of its own
         self,
-        model: str | os.PathLike[str] = "kinema-mini",
+        model: str | os.PathLike[str] | ModelFolder = "kinema-mini",
         *,
         threads: int | None = None,
         dtype: str | None = None,
@@ -61,14 +70,19 @@ class Engine:
         device: str = "cpu",
         compile: bool = False,
         cache_level: int = 0,
+        quantise: str = "none",
+        offload: str = AUTO,
+        memory_limit_gb: float | None = None,
         read_picture: MediaReader | None = None,
         cache: Path | None = None,
     ) -> None:
-        self.folder: ModelFolder = open_model(model)
+        self.folder: ModelFolder = model if isinstance(model, ModelFolder) else open_model(model)
         for name, value, known in (
             ("dtype", dtype, DTYPES),
             ("vae_dtype", vae_dtype, DTYPES),
             ("device", device, DEVICES),
+            ("quantise", quantise, QUANTISATIONS),
+            ("offload", offload, (AUTO, *OFFLOADS)),
         ):
             if value is not None and value not in known:
                 raise InvalidInput(name, value, f"must be {choices(known)}")
@@ -77,6 +91,9 @@ class Engine:
         self._threads = threads or num_cores()
         self._dtypes = (dtype, vae_dtype or dtype)
         check_level(cache_level)
+        if memory_limit_gb is not None:
+            check_number("memory_limit_gb", memory_limit_gb, above=0)
+        self._quantise, self._offload, self._memory_limit_gb = quantise, offload, memory_limit_gb
         self._device, self._compile, self._cache_level = device, compile, cache_level
         self._read_picture = read_picture or _read_picture
         self._cache = cache or cache_file()
@@ -88,22 +105,36 @@ class Engine:
         return self.folder.card
 
     def plan(self, request: GenerationRequest) -> RunPlan:
-        """How ``request`` would be run here. The same machine gives the same plan. Raises: UnsupportedRequest."""
+        """How ``request`` would be run here. The same machine gives the same plan, but for where weights lie, which changes no bit.
+
+        Raises: UnsupportedRequest, also where no plan fits in memory; WeightsError for a LoRA of another model.
+        """
+        if self.folder.loras:
+            from kinema.engine.families.parts import read_loras
+
+            read_loras(self.folder)
         return self._plan(self._resolve(request))
+
+    def place(self, request: GenerationRequest, plan: RunPlan) -> RunPlan:
+        """``plan`` with the engine's own choice of where weights lie. Raises: UnsupportedRequest where none fits in memory."""
+        return self._placed(self._resolve(request), replace(plan, offload="none"))
 
     def estimate(self, request: GenerationRequest, *, plan: RunPlan | None = None) -> Estimate:
         """What ``request`` would cost: FLOPs and peak bytes, without torch and without a tensor being read.
 
-        Before anything was measured on this machine, and without a ``plan``, the networks are taken to be float32.
+        Before anything was measured on this machine, and without a ``plan``, the networks are taken to be float32; and seconds aren't
+        known.
         """
-        resolved = self._resolve(request)
+        resolved, known = self._resolve(request), known_choice(self._cache)
+        plan = plan or self._guess_plan(resolved)
         return estimate(
             self.card,
             resolved.video,
             steps=resolved.steps,
             is_guided=resolved.is_guided,
-            plan=plan or self._guess_plan(resolved),
+            plan=plan,
             num_keyframes=len(resolved.keyframes),
+            pace=None if known is None else known.pace(plan),
         )
 
     def generate(
@@ -185,7 +216,9 @@ class Engine:
                 if mine != its:
                     rule = f"must be one within a batch; it is {mine} and {its}"
                     raise InvalidInput("requests", name, rule)
-        plan = replace(self._plan(resolved[0]) if plan is None else plan, batch=len(resolved))
+        if plan is None:
+            plan = self._plan(resolved[0], batch=len(resolved))
+        plan = replace(plan, batch=len(resolved))
         check_plan(plan, resolved[0])
         pictures = [self._pictures(r) for r in resolved]
 
@@ -205,14 +238,40 @@ class Engine:
     def _resolve(self, request: GenerationRequest) -> ResolvedRequest:
         return resolve(request, self.card, model=self.folder.name)
 
-    def _plan(self, resolved: ResolvedRequest) -> RunPlan:
+    def _plan(self, resolved: ResolvedRequest, *, batch: int = 1) -> RunPlan:
         if None in self._dtypes:
-            choice = choose_dtypes(self._threads, device=self._device, cache=self._cache)
-            return self._plan_with(resolved, choice)
-        return self._plan_with(resolved, None, isa=current_isa(self._device))
+            plan = self._plan_with(resolved, choose_dtypes(self._threads, device=self._device, cache=self._cache))
+        else:
+            plan = self._plan_with(resolved, None, isa=current_isa(self._device))
+        return self._placed(resolved, replace(plan, batch=batch))
+
+    def _placed(self, resolved: ResolvedRequest, plan: RunPlan) -> RunPlan:
+        if self._offload != AUTO and self._memory_limit_gb is None:
+            return replace(plan, offload=self._offload)  # whoever chooses knows
+        # the networks that are here now would go, or are those that the plan counts
+        room, host = memory_room_bytes(runtime_bytes(self.card, plan) + self._resident_bytes()), None
+        if plan.device == "cuda":
+            room, host = _device_room_bytes(), room
+        if self._memory_limit_gb is not None:
+            limit = int(self._memory_limit_gb * 1e9)
+            # the limit is for the plan that was asked for; what is free, for one that is chosen
+            room = limit if room is None or self._offload != AUTO else min(limit, room)
+        if room is None:
+            return plan
+        return choose_placement(
+            self.card,
+            resolved.video,
+            max(1, room),
+            plan=plan,
+            is_guided=resolved.is_guided,
+            num_keyframes=len(resolved.keyframes),
+            offload=self._offload,
+            host_memory_bytes=host,
+        )
 
     def _guess_plan(self, resolved: ResolvedRequest) -> RunPlan:
-        return self._plan_with(resolved, known_choice(self._cache))
+        plan = self._plan_with(resolved, known_choice(self._cache))
+        return plan if self._offload == AUTO else replace(plan, offload=self._offload)
 
     def _plan_with(self, resolved: ResolvedRequest, choice: DtypeChoice | None, *, isa: str = "default") -> RunPlan:
         choice = choice or DtypeChoice(dtype="float32", vae_dtype="float32", isa=isa)
@@ -225,17 +284,24 @@ class Engine:
             compile=self._compile,
             isa=choice.isa,
             cache_level=self._cache_level,
+            quantise=self._quantise,
         )
 
     def _pictures(self, resolved: ResolvedRequest) -> dict[int, np.ndarray]:
         read = partial(self._read_picture, width_px=resolved.video.width_px, height_px=resolved.video.height_px)
         return {place: read(keyframe.media) for place, keyframe in sorted(resolved.keyframes.items())}
 
+    def _resident_bytes(self) -> int:
+        """Bytes of the weights that are in memory now."""
+        return 0 if self._resident is None else self._resident[1].parts.num_bytes()
+
     def _load(self, plan: RunPlan, clock: RunClock) -> Family:
         from kinema.engine.families.family import load_family, residency_key
 
         if self._resident is None or self._resident[0] != residency_key(plan):
-            self._resident = None  # the old networks go before the new ones come
+            if self._resident is not None:
+                self._resident = None  # the old networks go before the new ones come
+                gc.collect()  # those that come and go refer to themselves
             self._resident = residency_key(plan), load_family(self.folder, plan, clock)
         return self._resident[1]
 
@@ -261,6 +327,13 @@ class ClipStream:
     def recipe(self, frames_digest: str) -> dict[str, Any]:
         """The recipe of the clip whose frames have this hash."""
         return self._run.recipe(frames_digest)
+
+
+def _device_room_bytes() -> int:
+    """Bytes that this process may come to hold of the current GPU, what it holds now included."""
+    import torch
+
+    return torch.cuda.mem_get_info()[0] + torch.cuda.memory_reserved() + RUNTIME_BYTES["cuda"]
 
 
 _GROUP = ("size or length", "steps", "guidance", "guidance_2")

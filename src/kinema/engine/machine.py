@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import sys
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
 _CPUINFO = Path("/proc/cpuinfo")
 _TOPOLOGY = "/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list"
 _POWERCAP = Path("/sys/class/powercap")
+_PROC, _CGROUPS = Path("/proc"), Path("/sys/fs/cgroup")
+# where each version of cgroups says: its limit, what is used of it, and what of that are files that can be read again
+_CGROUP_FILES = {
+    1: ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_cache", "total_shmem"),
+    2: ("memory.max", "memory.current", "file", "shmem"),
+}
 # widest matrix instructions first: each set rounds and sums in its own order
 _BF16_FLAGS = ("amx_bf16", "avx512_bf16", "bf16")
 
@@ -53,6 +61,77 @@ def peak_rss_bytes() -> int | None:
         return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def memory_room_bytes(most_own: float = math.inf, *, proc: Path = _PROC, cgroups: Path = _CGROUPS) -> int | None:
+    """Bytes of memory that there are for a run, with what this process holds now; None where the system doesn't say.
+
+    Of its own at most ``most_own`` counts: what else it holds will stay beside the run.
+    The least of what the system has to spare, of what its control groups allow, and of its own limits on addresses and data.
+    """
+    own = _sizes(proc / "self/status")
+    held = own.get("RssAnon", own.get("VmRSS", 0))
+    spare = [*_cgroup_spare(proc / "self/cgroup", cgroups), *_limit_spare(own)]
+    if (available := _sizes(proc / "meminfo").get("MemAvailable")) is not None:
+        spare.append(available)
+    if not spare:
+        try:
+            return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        except (AttributeError, ValueError, OSError):
+            return None
+    return max(0, min(spare)) + int(min(held, most_own))
+
+
+def _limit_spare(own: dict[str, int]) -> Iterator[int]:
+    """What this process may still take by each of its limits."""
+    try:
+        import resource
+    except ImportError:
+        return
+    for limit, used in ((resource.RLIMIT_AS, "VmSize"), (resource.RLIMIT_DATA, "VmData")):
+        soft = resource.getrlimit(limit)[0]
+        if soft != resource.RLIM_INFINITY and used in own:
+            yield soft - own[used]
+
+
+def _cgroup_spare(membership: Path, root: Path) -> Iterator[int]:
+    """What the control groups of this process, and those around them, have left. Files that can be read again count as free."""
+    try:
+        lines = membership.read_text(encoding="ascii").splitlines()
+    except (OSError, ValueError):
+        return
+    for line in lines:
+        _, controllers, path = [*line.split(":", 2), "", ""][:3]
+        if controllers == "":
+            version, top = 2, root
+        elif "memory" in controllers.split(","):
+            version, top = 1, root / "memory"
+        else:
+            continue
+        limit_file, used_file, cached, shared = _CGROUP_FILES[version]
+        # within a container the path may be one of outside: its groups are those that are found
+        parts = [part for part in path.split("/") if part not in ("", "..")]
+        for count in range(len(parts) + 1):
+            group = top.joinpath(*parts[:count])
+            try:
+                limit = int((group / limit_file).read_text(encoding="ascii"))
+                used = int((group / used_file).read_text(encoding="ascii"))
+                stat = dict(
+                    row.split(" ", 1) for row in (group / "memory.stat").read_text(encoding="ascii").splitlines()
+                )
+                yield limit - used + max(0, int(stat.get(cached, 0)) - int(stat.get(shared, 0)))
+            except (OSError, ValueError):  # no such group, or "max"
+                continue
+
+
+def _sizes(file: Path) -> dict[str, int]:
+    """Name -> bytes of the lines of ``file`` that tell kilobytes."""
+    try:
+        lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return {}
+    pairs = (line.partition(":") for line in lines)
+    return {k: int(v.split()[0]) * 1024 for k, _, v in pairs if v.endswith("kB") and v.split()[0].isdigit()}
 
 
 class EnergyMeter:

@@ -6,6 +6,7 @@ import platform
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from kinema.core.errors import InvalidInput
@@ -13,7 +14,7 @@ from kinema.core.plan import RunPlan
 from kinema.core.request import GenerationRequest
 from kinema.core.version import VERSION
 from kinema.engine.meter import RunMetrics
-from kinema.weights.folder import ModelFolder
+from kinema.weights.folder import LoraFile, ModelFolder
 
 FORMAT = 1
 
@@ -35,7 +36,12 @@ def make_recipe(
         "request": request.to_dict(),
         "plan": plan.to_dict(),
         "batch_index": batch_index,
-        "model": {"name": model.card.name, "version": model.card.version, "hash": model.content_hash()},
+        "model": {
+            "name": model.card.name,
+            "version": model.card.version,
+            "hash": model.content_hash(),
+            **model.changes(),
+        },
         "inputs": dict(inputs),
         "versions": versions(),
         "frames": frames_digest,
@@ -53,6 +59,20 @@ def versions() -> dict[str, str]:
         "numpy": version("numpy"),
         "python": platform.python_version(),
     }
+
+
+def changes_of(recipe: Mapping[str, Any]) -> tuple[dict[str, str], tuple[LoraFile, ...]]:
+    """(component -> the file that its weights came from, the LoRAs) of ``recipe``, as its writer named them. Raises: InvalidInput."""
+    facts = recipe.get("model", {})
+    try:
+        files = {str(name): str(entry["file"]) for name, entry in facts.get("files", {}).items()}
+        loras = tuple(
+            LoraFile(file=Path(entry["file"]), scale=entry["scale"], component=str(entry["component"]))
+            for entry in facts.get("loras", ())
+        )
+    except (TypeError, KeyError, AttributeError) as e:
+        raise InvalidInput("recipe", facts, f"names files of weights in a way that can't be read: {e!r}") from e
+    return files, loras
 
 
 def read_request_and_plan(recipe: Mapping[str, Any]) -> tuple[GenerationRequest, RunPlan, int]:

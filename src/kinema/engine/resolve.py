@@ -106,9 +106,6 @@ def check_plan(plan: RunPlan, resolved: ResolvedRequest) -> None:
         raise InvalidInput(
             "guidance_mode", "off", f"guidance {resolved.guidance:g} needs batched or split; off goes with guidance 1"
         )
-    for name in ("quantise", "offload"):
-        if getattr(plan, name) != "none":
-            raise InvalidInput(name, getattr(plan, name), "isn't followed by this version's engine; must be none")
 
 
 def _guidance_2(request: GenerationRequest, card: ModelCard) -> float | None:

@@ -116,7 +116,7 @@ class Run:
         Raises: OutOfMemory.
         """
         video, compression = self.requests[sample].video, self.folder.card.compression
-        chunks = decode_chunks(family, latents, self.plan.decode)
+        chunks = decode_chunks(family, latents, self.plan.decode, self.requests[sample])
         self.clock.start("decode", self.requests[sample].latent.frames)
         num_frames = 0
         while num_frames < video.frames:

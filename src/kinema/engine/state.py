@@ -31,12 +31,12 @@ class GenerationState:
     def check(self, request: GenerationRequest, plan: RunPlan, model_hash: str) -> None:
         """Raises: InvalidInput unless this is a state of ``request`` (resolved), of that plan and of that model.
 
-        How latents are decoded may differ: no step depends on it.
+        How latents are decoded and where weights lie may differ: no step depends on it.
         """
         mine, other = self.request.to_dict(), request.to_dict()
         if changed := [k for k in {**mine, **other} if mine.get(k) != other.get(k)]:
             raise InvalidInput("resume", changed, "belongs to another request: these fields differ")
-        if replace(self.plan, decode=plan.decode) != plan:
+        if replace(self.plan, decode=plan.decode, offload=plan.offload) != plan:
             raise InvalidInput("resume", self.plan, f"was made under another plan (this one is {plan})")
         if self.model_hash != model_hash:
             raise InvalidInput("resume", self.model_hash, f"was made by other weights (these are {model_hash})")

@@ -1,0 +1,29 @@
+"""Flags about a model's weights, which several verbs share."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+OffloadOption = Annotated[
+    str,
+    typer.Option(metavar="NAME", help="Where weights lie: none, component, layers, disk; auto: what fits in memory."),
+]
+MemoryOption = Annotated[
+    float | None, typer.Option(metavar="GB", help="Plan as if there were no more memory; refuse what needs more.")
+]
+LoraOption = Annotated[
+    list[str] | None, typer.Option(metavar="FILE[=SCALE]", help="A LoRA for the transformer; may be repeated.")
+]
+Lora2Option = Annotated[
+    list[str] | None,
+    typer.Option("--lora-2", metavar="FILE[=SCALE]", help="The same for the second network, of models that have two."),
+]
+TransformerOption = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="The transformer's weights from one file: safetensors (fp8, too) or GGUF."),
+]
+Transformer2Option = Annotated[
+    str | None, typer.Option("--transformer-2", metavar="FILE", help="The same for the second network.")
+]

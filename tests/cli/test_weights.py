@@ -1,0 +1,151 @@
+"""Where weights lie, LoRAs and transformers from elsewhere: from the shell's words to the file, from Python, and made again."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from safetensors.torch import load_file
+
+from kinema.app import local
+from kinema.media.recipe import read_recipe
+from tests.cli.test_published import _float32
+from tests.engine.families.published import hunyuan_video, wan
+from tests.engine.families.test_parts import TEXT_LAYERS, WAN_LAYERS, WEIGHTS, low_rank
+from tests.weights import ggufs, originals
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Kinema
+
+SMALL = "--frames 1 --size 48x32 --steps 2 --seed 7 --guidance 1".split()
+
+
+@pytest.fixture(autouse=True)
+def _fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(local, "_LOADED", {})
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr("kinema.engine.choose.measure_dtypes", _float32)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return wan(tmp_path_factory.mktemp("models") / "wan").folder
+
+
+def plan_in(file: str) -> dict[str, Any]:
+    return (read_recipe(file) or {})["plan"]
+
+
+def test_offload_changes_no_pixel_and_quantise_is_kept(kinema: Kinema, folder: Path) -> None:
+    flags = ["generate", "a", "--model", str(folder), *SMALL]
+    for name, more in {
+        "a": [],
+        "b": ["--offload", "disk"],
+        "c": ["--quantise", "int8", "--offload", "component"],
+    }.items():
+        made = kinema(*flags, "--out", f"{name}.png", *more)
+        assert made.code == 0, made.err
+    a, b, c = (read_recipe(f"{n}.png") or {} for n in "abc")
+    assert (b["plan"]["offload"], c["plan"]["quantise"], c["plan"]["offload"]) == ("disk", "int8", "component")
+    assert a["frames"] == b["frames"] != c["frames"]
+    for name, offload in (("b", "auto"), ("c", "none")):
+        again = kinema("reproduce", f"{name}.png", "--model", str(folder), "--offload", offload)
+        assert again.code == 0, again.err
+        assert again.out.startswith(f"{name}.png: the same frames\n  plan.offload: ")
+        assert kinema("reproduce", f"{name}.png", "--model", str(folder)).out == f"{name}.png: the same frames\n"
+
+
+def test_a_dry_run_shows_every_way_with_its_memory_and_time(kinema: Kinema, folder: Path) -> None:
+    flags = ["generate", "a", "--model", str(folder), *SMALL, "--dry-run"]
+    text = kinema(*flags).out
+    assert "  --offload disk --quantise none: 0.3" in text
+    assert "time, at least: " not in text, "nothing was measured: the test's choice has no seconds"
+    plan = kinema(*flags, "--offload", "layers", "--json").events[-1]
+    assert plan["plan"]["offload"] == "layers"
+    assert len(plan["placements"]) == 8
+    refused = kinema(*flags, "--memory-limit", "0.1")
+    assert refused.code == 2
+    assert refused.err.splitlines()[-1].startswith("error: memory: '0.1 GB': is too little for wan at this size")
+    inspected = kinema("models", "inspect", str(folder), "--json").events[-1]
+    assert [w["offload"] for w in inspected["placements"]].count("disk") == 1
+    assert "offload=disk, quantise=none: " in kinema("models", "inspect", str(folder)).out
+
+
+def test_loras_and_a_transformer_by_flags_in_python_and_again(kinema: Kinema, tmp_path: Path) -> None:
+    whole = hunyuan_video(tmp_path / "hy", transformer={"guidance_embeds": True}).folder
+    state = {n: 1.3 * t for n, t in load_file(whole / "transformer" / WEIGHTS).items()}
+    tensors = {n: ggufs.plain(t) for n, t in originals.hunyuan_video(state).items()}
+    gguf = ggufs.write(tmp_path / "t.gguf", tensors)
+    bare = shutil.copytree(whole, tmp_path / "bare")
+    (bare / "transformer" / WEIGHTS).unlink()
+    low_rank(tmp_path / "a.safetensors", layers=TEXT_LAYERS)
+    given = [
+        "--lora",
+        f"{tmp_path}/a.safetensors=0.5",
+        "--lora",
+        f"{tmp_path}/a.safetensors",
+        "--transformer",
+        str(gguf),
+    ]
+    flags = ["generate", "a", "--model", str(bare), *SMALL, "--out"]
+    made = kinema(*flags, "a.png", *given)
+    assert made.code == 0, made.err
+    recipe = read_recipe("a.png") or {}
+    assert [one["scale"] for one in recipe["model"]["loras"]] == [0.5, 1.0]
+    clip = local.generate(
+        "a", model=str(bare), frames=1, size="48x32", steps=2, seed=7, guidance=1, transformer=str(gguf),
+        lora=[f"{tmp_path}/a.safetensors=0.5", f"{tmp_path}/a.safetensors"], offload="disk",
+    )  # fmt: skip
+    assert clip.digest == recipe["frames"]
+    assert kinema("reproduce", "a.png", "--model", str(bare)).out == "a.png: the same frames\n"
+    gguf.rename(tmp_path / "moved.gguf")
+    lost = kinema("reproduce", "a.png", "--model", str(bare))
+    assert lost.code == 2
+    assert "t.gguf" in lost.err
+    assert "isn't there; --transformer names it elsewhere" in lost.err
+    found = kinema("reproduce", "a.png", "--model", str(bare), "--transformer", str(tmp_path / "moved.gguf"))
+    assert found.out == "a.png: the same frames\n", found.err
+    other = kinema(
+        "reproduce", "a.png", "--model", str(bare), "--transformer", str(tmp_path / "moved.gguf"), *given[:2]
+    )
+    assert other.code == 2
+    assert "made with other LoRAs: a.safetensors" in other.err
+
+
+@pytest.mark.parametrize(
+    "flags, told",
+    [
+        (["--lora", "wan.safetensors"], "has no home in this model"),
+        (["--lora", "wan.safetensors=x"], "must be FILE or FILE=SCALE"),
+        (["--lora-2", "wan.safetensors"], "has no transformer_2"),
+        (["--transformer", "cut.gguf"], "it ends at byte"),
+        (["--transformer", "wan.safetensors"], "holds tensors of no known family"),
+        (["--offload", "swap"], "must be one of auto, none, component, layers, disk"),
+        (["--quantise", "int3"], "must be one of none, int8, fp8"),
+        (["--memory-limit", "-1"], "must be above 0"),
+        (["--memory-limit", "0.2"], "the cheapest plan: "),
+        (["--quantise", "fp8", "--offload", "disk"], "doesn't go with offload=disk"),
+    ],
+)
+def test_what_does_not_fit_is_one_line_and_no_file(
+    kinema: Kinema, tmp_path: Path, small_text: Path, flags: list[str], told: str
+) -> None:
+    low_rank(Path("wan.safetensors"), layers=WAN_LAYERS)
+    state = load_file(small_text / "transformer" / WEIGHTS)
+    gguf = ggufs.write(Path("cut.gguf"), {n: ggufs.plain(t) for n, t in originals.hunyuan_video(state).items()})
+    gguf.write_bytes(gguf.read_bytes()[:-32])
+    before = sorted(p.name for p in Path().iterdir())
+    refused = kinema("generate", "a", "--model", str(small_text), *SMALL, "--out", "a.mp4", *flags)
+    assert refused.code == 2
+    errors = [line for line in refused.err.splitlines() if line.startswith("error:")]
+    assert len(errors) == 1
+    assert told in errors[0]
+    assert refused.err.splitlines()[-1] == errors[0]
+    assert sorted(p.name for p in Path().iterdir()) == before
+
+
+@pytest.fixture(scope="module")
+def small_text(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return hunyuan_video(tmp_path_factory.mktemp("models") / "hy", transformer={"guidance_embeds": True}).folder
