@@ -42,3 +42,17 @@ class MlpEmbedding(nn.Module):
         with no_autocast(x):
             x = self.linear_1(x.to(self.linear_1.weight.dtype))
             return self.linear_2(F.silu(x) if self.activation == "silu" else F.gelu(x, approximate="tanh"))
+
+
+class LevelEmbedding(nn.Module):
+    """A noise level's 256 sinusoids embedded, under the name ``timestep_embedder`` that PixArt-alpha's weights gave it."""
+
+    num_sines = 256
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.timestep_embedder = MlpEmbedding(self.num_sines, width)
+
+    def forward(self, timestep: Float[Tensor, "*b"]) -> Float[Tensor, "*b d"]:
+        """The embedding of ``timestep``, a noise level in thousandths."""
+        return self.timestep_embedder(sinusoid(timestep, self.num_sines))

@@ -15,16 +15,22 @@ def layer_norm(x: Float[Tensor, "*b d"]) -> Float[Tensor, "*b d"]:
     return F.layer_norm(x, x.shape[-1:], eps=EPS)
 
 
+def rms_norm(x: Float[Tensor, "*b d"]) -> Float[Tensor, "*b d"]:
+    """``x`` with root mean square 1 over its channels; statistics are fp32 whatever the dtype."""
+    return F.rms_norm(x, x.shape[-1:], eps=EPS)
+
+
 class RmsNorm(nn.Module):
     """Scales to root mean square ``weight`` over the last axis. Returns fp32: what follows it here is fp32 too."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, *, eps: float = EPS) -> None:
         super().__init__()
+        self.eps = eps
         self.weight = nn.Parameter(torch.ones(width))
 
     def forward(self, x: Float[Tensor, "*b d"]) -> Float[Tensor, "*b d"]:
         """``x`` normed, in fp32."""
-        return F.rms_norm(x.float(), x.shape[-1:], self.weight.float(), EPS)
+        return F.rms_norm(x.float(), x.shape[-1:], self.weight.float(), self.eps)
 
 
 class Fp32LayerNorm(nn.LayerNorm):
