@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from kinema.models.layers.attention import KeyMask, attend, split_heads
+from kinema.models.layers.linear import GeluLinear
 from kinema.models.layers.norms import EPS, RmsNorm, layer_norm
 from kinema.models.layers.rope import Table, apply_rope
 from kinema.models.transformers.modulation import Modulation, add_gated, modulate
@@ -40,7 +41,7 @@ class SelfAttention(nn.Module):
             q, k = self.norm_q(q), self.norm_k(k)
         if rope is not None:
             q, k = apply_rope(q, rope), apply_rope(k, rope)
-        out = attend(q.to(v.dtype), k.to(v.dtype), v, mask)
+        out = attend(q, k, v, mask)
         return out if self.to_out is None else self.to_out[0](out)
 
 
@@ -64,17 +65,17 @@ class JointAttention(nn.Module):
         )
         q = apply_rope(torch.cat([self.norm_q(q), self.norm_added_q(text_q)], dim=1), rope)
         k = apply_rope(torch.cat([self.norm_k(k), self.norm_added_k(text_k)], dim=1), rope)
-        out = attend(q.to(v.dtype), k.to(v.dtype), torch.cat([v, text_v], dim=1), mask)
+        out = attend(q, k, torch.cat([v, text_v], dim=1), mask)
         num_video = video.shape[1]
         return self.to_out[0](out[:, :num_video]), self.to_add_out(out[:, num_video:])
 
 
 class _InProjection(nn.Module):
-    """A linear layer under the name ``proj``, as published weights have it."""
+    """A linear layer under the name ``proj``, as published weights have it; with its activation where that is "gelu"."""
 
-    def __init__(self, in_dim: int, out_dim: int) -> None:
+    def __init__(self, in_dim: int, out_dim: int, activation: str) -> None:
         super().__init__()
-        self.proj = nn.Linear(in_dim, out_dim)
+        self.proj = (GeluLinear if activation == "gelu" else nn.Linear)(in_dim, out_dim)
 
     def forward(self, x: Tokens) -> Float[Tensor, "b n o"]:
         return self.proj(x)
@@ -88,15 +89,15 @@ class FeedForward(nn.Module):
         self.activation = activation
         # Published weights have a dropout between the two.
         self.net = nn.ModuleList(
-            [_InProjection(width, inner_width), nn.Identity(), nn.Linear(inner_width, out_width or width)]
+            [_InProjection(width, inner_width, activation), nn.Identity(), nn.Linear(inner_width, out_width or width)]
         )
 
     def forward(self, x: Tokens) -> Float[Tensor, "b n o"]:
         """The layer's update."""
         x = self.net[0](x)
-        if self.activation == "silu":
-            return self.net[2](F.silu(x))
-        return self.net[2](F.gelu(x, approximate="none" if self.activation == "gelu_exact" else "tanh"))
+        if self.activation != "gelu":
+            x = F.silu(x) if self.activation == "silu" else F.gelu(x)
+        return self.net[2](x)
 
 
 class DualBlock(nn.Module):
@@ -141,7 +142,7 @@ class SingleBlock(nn.Module):
         super().__init__()
         self.norm = Modulation(width, 3, shared=shared_modulation)
         self.attn = SelfAttention(width, num_heads, qk_norm=True, project=False)
-        self.proj_mlp = nn.Linear(width, mlp_width)
+        self.proj_mlp = GeluLinear(width, mlp_width)
         self.proj_out = nn.Linear(width + mlp_width, width)
 
     def forward(self, video: Tokens, text: Text, signals: Signals, mask: KeyMask, rope: Table) -> tuple[Tokens, Text]:
@@ -150,8 +151,7 @@ class SingleBlock(nn.Module):
         x = torch.cat(
             [modulate(layer_norm(video), shift, scale), modulate(layer_norm(text), text_shift, text_scale)], dim=1
         )
-        hidden = F.gelu(self.proj_mlp(x), approximate="tanh")
-        update = self.proj_out(torch.cat([self.attn(x, mask, rope), hidden], dim=-1))
+        update = self.proj_out(torch.cat([self.attn(x, mask, rope), self.proj_mlp(x)], dim=-1))
         num_video = video.shape[1]
         return add_gated(video, gate, update[:, :num_video]), add_gated(text, text_gate, update[:, num_video:])
 
