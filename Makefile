@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt \
 	$(if $(TORCH_INDEX),--extra-index-url https://download.pytorch.org/whl/$(TORCH_INDEX))
 # record.py is what they share; the blind test needs a reader, parity has a target of its own, and the others take long: a quarter of an hour, or hours
-BENCHES := $(filter-out bench/record.py bench/blind_test.py bench/commands.py bench/judges.py bench/parity.py bench/time_to_quality.py bench/kill_rounds.py,$(wildcard bench/*.py))
+BENCHES := $(filter-out bench/record.py bench/blind_test.py bench/commands.py bench/judges.py bench/parity.py bench/time_to_quality.py bench/kill_rounds.py bench/published.py bench/steps.py,$(wildcard bench/*.py))
 BASE := $(VENV)/.base-is-installed
 DEV := $(VENV)/.dev-is-installed
 REQUIREMENTS := pyproject.toml constraints.txt

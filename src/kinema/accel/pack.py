@@ -44,7 +44,8 @@ def apply_pack(model: nn.Module, *, num_rows: int = 512) -> nn.Module:
     """
     for layer in list(model.modules()):
         for name, child in list(layer.named_children()):
-            if type(child) in _ACTIVATIONS and _can_pack(child.weight):  # pyright: ignore[reportArgumentType]
+            weight: Any = child.weight if type(child) in _ACTIVATIONS else None
+            if weight is not None and not weight.is_meta and _can_pack(weight):
                 setattr(layer, name, PackedLinear(child, num_rows=num_rows))  # pyright: ignore[reportArgumentType]
     return model
 
