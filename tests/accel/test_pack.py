@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import Tensor, nn
 
-from kinema.accel.pack import PackedLinear, apply_pack
+from kinema.accel.pack import PackedLinear, apply_pack, apply_unpacked
 from kinema.models.layers.linear import GeluLinear
 from tests.accel.networks import NETWORKS, random_network, run
 
@@ -18,7 +20,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_packed_network_equals_the_plain_one(name: str) -> None:
-    plain, packed = random_network(NETWORKS[name]), apply_pack(random_network(NETWORKS[name]), num_rows=31)
+    plain, packed = random_network(NETWORKS[name]), apply_pack(random_network(NETWORKS[name]))
     kinds = {type(layer) for layer in packed.modules()}
     assert PackedLinear in kinds
     assert not kinds & {nn.Linear, GeluLinear}
@@ -27,12 +29,24 @@ def test_a_packed_network_equals_the_plain_one(name: str) -> None:
     assert (run(packed) - expected).abs().max() < 1e-4
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("kind", [nn.Linear, GeluLinear])
+def test_weights_that_come_and_go_give_the_same_bits(kind: type[nn.Linear], dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    plain = nn.Sequential(kind(96, 160)).to(dtype)
+    packed, unpacked = apply_pack(copy.deepcopy(plain)), apply_unpacked(plain)
+    for rows in (1, 2, 7, 700):
+        x = torch.randn(rows, 96).to(dtype)
+        with torch.inference_mode():
+            assert torch.equal(packed(x), unpacked(x)), rows
+
+
 @pytest.mark.parametrize("kind", [nn.Linear, GeluLinear])
 @pytest.mark.parametrize("has_bias", [True, False])
 def test_any_number_of_rows_fits(kind: type[nn.Linear], has_bias: bool) -> None:
     torch.manual_seed(0)
     plain = kind(13, 7, bias=has_bias)
-    packed = apply_pack(nn.Sequential(plain), num_rows=5)
+    packed = apply_pack(nn.Sequential(plain))
     for shape in ((1, 13), (5, 13), (2, 3, 13), (301, 13)):
         x = torch.randn(shape)
         with torch.inference_mode():

@@ -18,6 +18,8 @@ from kinema.models.layers.linear import GeluLinear
 
 # torch's compiler calls the same functions for the graphs that it makes
 _OPS: Any = torch.ops.mkldnn
+# about how many tokens come at once: the order that is best for so many is taken; any number works
+_ROWS = 512
 # class -> (activation, which of its kinds), as those functions name them
 _ACTIVATIONS: dict[type[nn.Module], tuple[str, str]] = {nn.Linear: ("none", ""), GeluLinear: ("gelu", "tanh")}
 
@@ -25,10 +27,10 @@ _ACTIVATIONS: dict[type[nn.Module], tuple[str, str]] = {nn.Linear: ("none", ""),
 class PackedLinear(nn.Module):
     """What a linear layer computes, activation included. Its weight is no parameter: it can't be trained, moved or saved."""
 
-    def __init__(self, linear: nn.Linear, *, num_rows: int) -> None:
+    def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
         self._activation, self._kind = _ACTIVATIONS[type(linear)]
-        self.weight = _OPS._reorder_linear_weight(linear.weight.detach(), num_rows)
+        self.weight = _OPS._reorder_linear_weight(linear.weight.detach(), _ROWS)
         self.bias = None if linear.bias is None else linear.bias.detach()
 
     def forward(self, x: Float[Tensor, "*b i"]) -> Float[Tensor, "*b o"]:
@@ -36,17 +38,16 @@ class PackedLinear(nn.Module):
         return _OPS._linear_pointwise(x, self.weight, self.bias, self._activation, [], self._kind)
 
 
-def apply_pack(model: nn.Module, *, num_rows: int = 512) -> nn.Module:
+def apply_pack(model: nn.Module) -> nn.Module:
     """``model`` with every linear layer packed in place; numbers change within the dtype's rounding.
 
-    ``num_rows`` is about how many tokens come at once: the order that is best for them is taken; any number works. The plain
-    weights are let go. Where this processor, torch or dtype offers nothing to gain, nothing is done.
+    The plain weights are let go. Where this processor, torch or dtype offers nothing to gain, nothing is done.
     """
     for layer in list(model.modules()):
         for name, child in list(layer.named_children()):
             weight: Any = child.weight if type(child) in _ACTIVATIONS else None
             if weight is not None and not weight.is_meta and _can_pack(weight):
-                setattr(layer, name, PackedLinear(child, num_rows=num_rows))  # pyright: ignore[reportArgumentType]
+                setattr(layer, name, PackedLinear(child))  # pyright: ignore[reportArgumentType]
     return model
 
 
@@ -60,7 +61,9 @@ def apply_unpacked(model: nn.Module) -> nn.Module:
 
 def _multiply(layer: Any, x: Tensor) -> Tensor:
     activation, kind = _ACTIVATIONS[type(layer)]
-    return _OPS._linear_pointwise(x, layer.weight, layer.bias, activation, [], kind)
+    # left to itself the library takes another order for a single row, and with it other bits
+    weight = _OPS._reorder_linear_weight(layer.weight.detach(), _ROWS)
+    return _OPS._linear_pointwise(x, weight, layer.bias, activation, [], kind)
 
 
 def _can_pack(weight: Tensor) -> bool:

@@ -92,7 +92,7 @@ class Engine:
         self._dtypes = (dtype, vae_dtype or dtype)
         check_level(cache_level)
         if memory_limit_gb is not None:
-            check_number("memory_limit_gb", memory_limit_gb, above=0)
+            check_number("memory_limit_gb", memory_limit_gb, above=0, most=1e12)
         self._quantise, self._offload, self._memory_limit_gb = quantise, offload, memory_limit_gb
         self._device, self._compile, self._cache_level = device, compile, cache_level
         self._read_picture = read_picture or _read_picture
@@ -115,9 +115,9 @@ class Engine:
             read_loras(self.folder)
         return self._plan(self._resolve(request))
 
-    def place(self, request: GenerationRequest, plan: RunPlan) -> RunPlan:
-        """``plan`` with the engine's own choice of where weights lie. Raises: UnsupportedRequest where none fits in memory."""
-        return self._placed(self._resolve(request), replace(plan, offload="none"))
+    def place(self, request: GenerationRequest, plan: RunPlan, *, offload: str = AUTO) -> RunPlan:
+        """``plan`` with weights where ``offload`` says, by default where they fit. Raises: UnsupportedRequest where that doesn't fit."""
+        return self._placed(self._resolve(request), replace(plan, offload="none"), offload)
 
     def estimate(self, request: GenerationRequest, *, plan: RunPlan | None = None) -> Estimate:
         """What ``request`` would cost: FLOPs and peak bytes, without torch and without a tensor being read.
@@ -243,11 +243,11 @@ class Engine:
             plan = self._plan_with(resolved, choose_dtypes(self._threads, device=self._device, cache=self._cache))
         else:
             plan = self._plan_with(resolved, None, isa=current_isa(self._device))
-        return self._placed(resolved, replace(plan, batch=batch))
+        return self._placed(resolved, replace(plan, batch=batch), self._offload)
 
-    def _placed(self, resolved: ResolvedRequest, plan: RunPlan) -> RunPlan:
-        if self._offload != AUTO and self._memory_limit_gb is None:
-            return replace(plan, offload=self._offload)  # whoever chooses knows
+    def _placed(self, resolved: ResolvedRequest, plan: RunPlan, offload: str) -> RunPlan:
+        if offload != AUTO and self._memory_limit_gb is None:
+            return replace(plan, offload=offload)  # type: ignore[arg-type]  # whoever chooses knows
         # the networks that are here now would go, or are those that the plan counts
         room, host = memory_room_bytes(runtime_bytes(self.card, plan) + self._resident_bytes()), None
         if plan.device == "cuda":
@@ -255,7 +255,7 @@ class Engine:
         if self._memory_limit_gb is not None:
             limit = int(self._memory_limit_gb * 1e9)
             # the limit is for the plan that was asked for; what is free, for one that is chosen
-            room = limit if room is None or self._offload != AUTO else min(limit, room)
+            room = limit if room is None or offload != AUTO else min(limit, room)
         if room is None:
             return plan
         return choose_placement(
@@ -265,7 +265,7 @@ class Engine:
             plan=plan,
             is_guided=resolved.is_guided,
             num_keyframes=len(resolved.keyframes),
-            offload=self._offload,
+            offload=offload,
             host_memory_bytes=host,
         )
 
@@ -298,11 +298,13 @@ class Engine:
     def _load(self, plan: RunPlan, clock: RunClock) -> Family:
         from kinema.engine.families.family import load_family, residency_key
 
-        if self._resident is None or self._resident[0] != residency_key(plan):
+        # files may change while their networks are in memory
+        key = residency_key(plan), self.folder.content_hash()
+        if self._resident is None or self._resident[0] != key:
             if self._resident is not None:
                 self._resident = None  # the old networks go before the new ones come
                 gc.collect()  # those that come and go refer to themselves
-            self._resident = residency_key(plan), load_family(self.folder, plan, clock)
+            self._resident = key, load_family(self.folder, plan, clock)
         return self._resident[1]
 
 

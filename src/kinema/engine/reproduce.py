@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +59,7 @@ def reproduce(
     if changed := [ref for ref, digest in recipe.get("inputs", {}).items() if inputs.get(ref) != digest]:
         raise InvalidInput("keyframes", ", ".join(changed), "shows something else than when the clip was made")
     if offload is not None:
-        plan = engine.place(request, plan) if offload == AUTO else replace(plan, offload=offload)  # type: ignore[arg-type]
+        plan = engine.place(request, plan, offload=offload)
     clip = engine.generate_batch([request] * plan.batch, plan=plan, observer=observer, cancel=cancel)[index]
     return Reproduction(clip=clip, is_same=clip.digest == recipe["frames"], notes=differences(recipe, clip.recipe))
 
@@ -72,14 +72,16 @@ def needed_changes(
     Raises: InvalidInput; WeightsError for a file that isn't where the recipe says.
     """
     named, adapters = changes_of(recipe)
-    needed = {} if files else {file: f"--{name.replace('_', '-')}" for name, file in named.items()}
-    needed |= {} if loras else {str(one.file): "--lora" for one in adapters}
+    files = {**named, **(files or {})}
+    needed = {file: f"--{name.replace('_', '-')}" for name, file in files.items()}
+    flags = {"transformer_2": "--lora-2"}
+    needed |= {str(one.file): flags.get(one.component, "--lora") for one in (loras or adapters)}
     for file, flag in needed.items():
         if not Path(file).is_file():
             raise WeightsError(
                 "model", Path(file), f"was used to make the clip and isn't there; {flag} names it elsewhere"
             )
-    return dict(files or named), tuple(loras) or adapters
+    return dict(files), tuple(loras) or adapters
 
 
 def check_changes(recipe: Mapping[str, Any], folder: ModelFolder) -> None:

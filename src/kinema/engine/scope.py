@@ -18,7 +18,8 @@ from kinema.core.errors import OutOfMemory
 # may ask the engine for something.
 _LOCK = threading.RLock()
 _OUT_OF_MEMORY = re.compile(
-    r"alloc_cpu|DefaultCPUAllocator|can't allocate memory|not enough memory|out of memory", re.I
+    r"alloc_cpu|DefaultCPUAllocator|can't allocate memory|not enough memory|out of memory|could not create a (primitive|memory)",
+    re.I,
 )
 _BACKENDS: Any = torch.backends  # whose stubs lack what follows
 _KEPT_BYTES = 31 << 20

@@ -41,6 +41,7 @@ class LoraFile:
 
     def __post_init__(self) -> None:
         check_number("lora", self.scale)
+        object.__setattr__(self, "scale", float(self.scale))  # 1 and 1.0 are one scale, and one hash
 
     @classmethod
     def parse(cls, text: str, component: str = "transformer") -> LoraFile:
@@ -120,6 +121,8 @@ class ModelFolder:
 
         Raises: WeightsError for a component that the model lacks, a file that can't be read, or one of another kind.
         """
+        if not Path(file).is_file():
+            raise WeightsError(component, Path(file), "isn't there")
         name, checkpoint = self.class_name(component), open_checkpoint(Path(file))
         if checkpoint.naming.class_name != name:
             rule = f"holds a {checkpoint.naming.description}, and the model's {component} is a {name}"
@@ -138,6 +141,8 @@ class ModelFolder:
             )
         if lora.file.suffix != ".safetensors":
             raise WeightsError("lora", lora.file, "must be a .safetensors file")
+        if not lora.file.is_file():
+            raise WeightsError("lora", lora.file, "isn't there")
         read_header(lora.file)
         return replace(self, loras=(*self.loras, lora))
 

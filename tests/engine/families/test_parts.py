@@ -23,7 +23,7 @@ from kinema.core.plan import RunPlan
 from kinema.core.progress import Progress, ignore_progress
 from kinema.core.request import GenerationRequest
 from kinema.engine.engine import Engine
-from kinema.engine.reproduce import reproduce
+from kinema.engine.reproduce import needed_changes, reproduce
 from kinema.weights.folder import LoraFile, ModelFolder, open_model
 from tests.engine.conftest import save_tiny
 from tests.engine.families.published import IMAGE_DIM, hunyuan_video, ltx, picture_file, wan
@@ -264,7 +264,7 @@ def test_a_lora_of_another_model_is_refused_before_any_network_is_read(
         ("a.safetensors=nan", "must be a number"),
         ("a.pt", "pickle files can run code"),
         ("a.zip", r"must be a \.safetensors file"),
-        ("none.safetensors", "No such file"),
+        ("none.safetensors", "isn't there"),
         ("cut.safetensors", "truncated"),
     ],
 )
@@ -274,6 +274,23 @@ def test_what_is_no_lora_is_refused(folders: dict[str, Path], tmp_path: Path, te
     with pytest.raises(InvalidInput, match=f"(?s)^(lora|{tmp_path.name}): .*{match}"):
         open_model(folders["experts"], loras=[LoraFile.parse(str(tmp_path / text))])
     assert LoraFile.parse("a=b.safetensors=0.5") == LoraFile(file=Path("a=b.safetensors"), scale=0.5)
+    assert repr(LoraFile(file=Path("a.safetensors"), scale=1).scale) == "1.0"
+    with pytest.raises(WeightsError, match="^transformer: .*none.gguf.*isn't there"):
+        open_model(folders["experts"], files={"transformer": tmp_path / "none.gguf"})
+
+
+def test_a_lora_that_changed_on_disk_is_read_again(
+    folders: dict[str, Path], keyframe: Keyframe, tmp_path: Path
+) -> None:
+    asked, file = request("kinema", keyframe), tmp_path / "a.safetensors"
+    low_rank(file, layers=KINEMA_LAYERS)
+    folder = open_model(folders["kinema"], loras=[LoraFile(file=file)])
+    engine = engine_of(folder)
+    first = engine.generate(asked)
+    low_rank(file, layers=KINEMA_LAYERS, seed=2)
+    second = engine.generate(asked)
+    assert second.digest != first.digest
+    assert reproduce(second.recipe, model=folders["kinema"]).is_same
 
 
 # transformers from elsewhere
@@ -375,6 +392,11 @@ def test_a_recipe_knows_the_files(folders: dict[str, Path], keyframe: Keyframe, 
             reproduce(recipe, engine=engine_of(open_model(folders["experts"], **change)))
     with pytest.raises(WeightsError, match="^lora: .*other LoRAs: none"):
         reproduce(engine_of(plain).generate(asked).recipe, engine=engine_of(open_model(plain.path, loras=folder.loras)))
+    small = Engine(folder, memory_limit_gb=1e-3)
+    with pytest.raises(InvalidInput, match="^memory: "):
+        reproduce(recipe, engine=small, offload="disk")
+    named = needed_changes(recipe, {"transformer_2": str(single)})
+    assert named == ({"transformer": str(single), "transformer_2": str(single)}, folder.loras)
     lora.rename(tmp_path / "b.safetensors")
     with pytest.raises(WeightsError, match=r"^model: .*a\.safetensors.* isn't there; --lora names it elsewhere"):
         reproduce(recipe, model=folders["experts"])
