@@ -25,9 +25,10 @@ from typing import Any
 
 import torch
 from parity_rows.measure import randomise
-from record import record, summary
+from record import RESULTS, git_state, record, summary
 from torch import Tensor, nn
 
+NAME = "published"
 BF16 = torch.bfloat16
 LENGTHS = (17, 65, 129)
 PAGE = resource.getpagesize()
@@ -270,14 +271,25 @@ def main() -> None:
                 rows += vae_times(name, args.rounds, size)
         if "transformer" in only:
             rows += transformer_rows(args.rounds, edge)
-        memory = [row for name in VAES for row in memory_rows(name, size, lengths)] if "memory" in only else []
-    if args.small:
-        print(json.dumps({"rows": rows, "memory": memory}, indent=1))
-    else:
-        record(
-            "published",
-            {"threads": torch.get_num_threads(), "dtype": "bfloat16", "rows": rows, "peak_mb_over_weights": memory},
-        )
+        keep({"rows": rows}, is_small=args.small)
+        if "memory" in only:
+            memory: list[dict[str, Any]] = []
+            for name in VAES:
+                for row in memory_rows(name, size, lengths):
+                    memory.append(row)
+                    keep({"peak_mb_over_weights": memory}, is_small=args.small)
+
+
+def keep(part: dict[str, Any], *, is_small: bool) -> None:
+    """Records ``part`` beside the other parts that were measured by the same commit."""
+    if is_small:
+        print(json.dumps(part, indent=1))
+        return
+    path = RESULTS / f"{NAME}.json"
+    old = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    kept = old["result"] if old.get("git") == git_state() else {}
+    if any(part.values()):
+        record(NAME, {"threads": torch.get_num_threads(), "dtype": "bfloat16", **kept, **part})
 
 
 if __name__ == "__main__":
