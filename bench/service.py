@@ -54,7 +54,7 @@ def serve(folder: Path) -> None:
         store=store,
         blobs=BlobStore(settings.blobs),
         planner=ModelPlanner(settings.models),
-        fetch=Guard().get,
+        fetch=Guard(),
         clean=Uploads().picture,
         authenticate=Authenticator(store.database, is_loopback=True),
     )

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import queue
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +20,7 @@ import pytest
 
 from kinema.app import server
 from kinema.app.server import address, listen, sweep, worker_settings
-from kinema.core.errors import InvalidInput, KinemaError, StorageError
+from kinema.core.errors import AccessError, InvalidInput, KinemaError, StorageError
 from kinema.serve.blobs import BlobStore
 from kinema.serve.jobs import commands as c
 from kinema.serve.jobs.job import Job, Queued
@@ -93,9 +95,23 @@ def test_a_job_outlives_the_server_and_is_finished_by_the_next(tiny: str, tmp_pa
         assert process.wait(30) == 0
 
 
+def modes(folder: Path) -> dict[str, int]:
+    """What there is, and who may use it."""
+    paths = [folder, *folder.rglob("*")]
+    return {str(p.relative_to(folder)): p.stat().st_mode & 0o777 for p in paths}
+
+
 def test_readers_of_events_do_not_hold_up_the_end(tmp_path: Path) -> None:
-    with serving(tmp_path / "data", "--no-worker") as (process, client):
+    data = tmp_path / "data"
+    # somebody made it in the usual way
+    data.mkdir()
+    data.chmod(0o755)
+    with serving(data, "--no-worker") as (process, client):
         job = client.post("/v1/videos", json={"prompt": "a cube"}).json()["id"]
+        # what a server keeps is nobody else's to read
+        found = modes(data)
+        assert {".", "blobs", "jobs.db", "jobs.db-wal"} <= set(found)
+        assert {name: oct(mode) for name, mode in found.items() if mode & 0o077} == {}
         with client.stream("GET", f"/v1/videos/{job}/events") as stream:
             chunks = stream.iter_raw()
             next(chunks)
@@ -163,6 +179,54 @@ def test_where_nothing_can_listen_one_line_says_why(tmp_path: Path) -> None:
     assert answer.stderr == f"error: port: {port}: is in use on 127.0.0.1; name another, or 0 for any that is free\n"
 
 
+def test_answers_on_a_kept_connection_do_not_wait_for_acknowledgements() -> None:
+    with listen("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()[:2]):
+        served, _ = listener.accept()
+        with served:
+            assert served.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+def test_connections_have_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "_MOST_ASKING", 3)
+    settings = Settings(data=tmp_path, max_streams=2)
+    with closing(open_store(settings.database_url)) as store, listen("127.0.0.1", 0) as listener:
+        http = server._Http(server.api(settings, store, BlobStore(settings.blobs)))  # pyright: ignore[reportPrivateUsage]
+        thread = threading.Thread(target=http.run, args=([listener],))
+        thread.start()
+
+        def status() -> int:
+            return httpx.get(f"{address(listener)}/healthz").status_code
+
+        try:
+            until(lambda: http.started)
+            with ExitStack() as idle:
+                for _ in range(4):
+                    assert status() == 200
+                    idle.enter_context(socket.create_connection(listener.getsockname()[:2]))
+                until(lambda: len(http.server_state.connections) == 4)
+                assert status() == 503
+            until(lambda: status() == 200)
+        finally:
+            http.should_exit = True
+            thread.join()
+
+
+def test_a_sweeper_outlives_what_nobody_thought_of(tmp_path: Path) -> None:
+    told: queue.SimpleQueue[str] = queue.SimpleQueue()
+    store = open_store(f"sqlite:///{tmp_path}/jobs.db")
+
+    def broken() -> list[Job]:
+        raise RuntimeError("never seen before")
+
+    store.reap = broken
+    sweeper = server._Sweeper(store, BlobStore(tmp_path), Settings(data=tmp_path, lease_s=0.02), told.put)  # pyright: ignore[reportPrivateUsage]
+    sweeper.start()
+    for _ in range(2):
+        assert "RuntimeError: never seen before" in told.get(timeout=10)
+    sweeper.stop()
+    store.close()
+
+
 def test_a_port_that_was_just_left_can_be_taken_again() -> None:
     listener = listen("127.0.0.1", 0)
     port = listener.getsockname()[1]
@@ -198,8 +262,26 @@ def test_what_cant_be_served_is_refused_before_anything_listens(tmp_path: Path) 
     assert isinstance(public, InvalidInput)
     assert (public.field, public.value) == ("host", "0.0.0.0")
     assert "API key" in public.rule
+    # a proxy on this machine lets everybody in
+    for field, changes, value in (
+        ("public_url", {"public_url": "https://api.example/x"}, "api.example"),
+        ("hosts", {"hosts": ("localhost", "api.example")}, "api.example"),
+    ):
+        proxied = replace(settings, **changes)
+        error = refused(proxied)
+        assert isinstance(error, InvalidInput)
+        assert (error.field, error.value) == (field, value)
+        with closing(open_store(proxied.database_url)) as store:
+            app = server.api(proxied, store, BlobStore(proxied.blobs))
+            with pytest.raises(AccessError):
+                app.state.service.authenticate(None)
+    assert Settings(host="::1", hosts=("LOCALHOST", "[::1]"), public_url="http://127.0.0.2:80").opened_by is None
     assert isinstance(refused(replace(settings, data=tmp_path / "file")), StorageError)
     assert isinstance(refused(replace(settings, data=tmp_path / "file" / "below")), StorageError)
+    (tmp_path / "shared" / "photos").mkdir(parents=True)
+    (tmp_path / "shared").chmod(0o755)
+    assert "has other things in it" in str(refused(replace(settings, data=tmp_path / "shared")))
+    assert modes(tmp_path / "shared")["."] == 0o755
     for field, changes in (
         ("model", {"models": ("nothing",)}),
         ("device", {"device": "tpu"}),
@@ -252,12 +334,11 @@ def test_the_server_is_put_together_without_torch(tmp_path: Path) -> None:
     code = """if True:
         import sys
         from pathlib import Path
-        from kinema.app.server import api, data_folder
+        from kinema.app.server import api
         from kinema.serve.blobs import BlobStore
         from kinema.serve.jobs.store import open_store
         from kinema.serve.settings import Settings
         settings = Settings(data=Path(sys.argv[1]))
-        data_folder(settings)
         api(settings, open_store(settings.database_url), BlobStore(settings.blobs)).openapi()
         print([m for m in ("torch", "safetensors", "transformers") if m in sys.modules])
     """

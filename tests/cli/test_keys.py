@@ -39,6 +39,14 @@ def test_a_key_is_made_listed_and_revoked(kinema: Kinema, tmp_path: Path) -> Non
     database.close()
 
 
+def test_keys_are_nobody_else_s_to_read(kinema: Kinema, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    data.chmod(0o755)
+    assert kinema("keys", "create", "ann", "--data", str(data)).code == 0
+    assert [oct(p.stat().st_mode & 0o777) for p in (data, data / "jobs.db")] == ["0o700", "0o600"]
+
+
 @pytest.mark.parametrize(
     "words,start",
     [

@@ -15,7 +15,16 @@ from kinema.core.blocks import BlockSizes
 from kinema.core.card import ModelCard
 from kinema.core.errors import InvalidInput, UnsupportedRequest
 from kinema.core.geometry import VideoShape
-from kinema.core.memory import DTYPE_BYTES, OFFLOADS, QUANTISATIONS, RUNTIME_BYTES, TORCHAO_BYTES, memory_by_phase
+from kinema.core.memory import (
+    DTYPE_BYTES,
+    OFFLOADS,
+    QUANTISATIONS,
+    RUNTIME_BYTES,
+    TORCHAO_BYTES,
+    WRITER_BYTES,
+    WRITER_BYTES_PER_PIXEL,
+    memory_by_phase,
+)
 from kinema.core.placement import choose_placement, placements
 from kinema.core.plan import RunPlan
 from tests.core.cards import CARD
@@ -30,6 +39,7 @@ BIG = replace(
     },
 )
 FRAME = 72 * 128 * 29.0
+WRITER = WRITER_BYTES + 72 * 128 * WRITER_BYTES_PER_PIXEL
 
 
 def peaks(card: ModelCard = BIG, *, keyframes: int = 0, **changes: Any) -> dict[str, int]:
@@ -46,13 +56,15 @@ def test_each_network_has_the_dtype_of_its_own() -> None:
         "load": 4 * 1470,
         "encode": 4 * 1470,
         "denoise": 4 * 1470 + denoise,
-        "decode": int(4 * 1470 + 4 * FRAME + 3 * 17 * 72 * 128),
+        "decode": int(4 * 1470 + 4 * FRAME + 3 * 17 * 72 * 128) + WRITER,
     }
     assert peaks(CARD, dtype="bfloat16")["load"] == 2 * 1300 + 4 * 170
     assert peaks(CARD, vae_dtype="bfloat16")["load"] == 4 * 1300 + 2 * 170
     assert peaks(CARD, dtype="bfloat16")["denoise"] == 2 * 1300 + 4 * 170 + denoise // 2
     assert peaks(CARD, guidance_mode="split", batch=3)["denoise"] == 4 * 1470 + denoise * 3 // 2
-    assert peaks(CARD, vae_dtype="bfloat16")["decode"] == int(4 * 1300 + 2 * 170 + 2 * FRAME + 3 * 17 * 72 * 128)
+    assert (
+        peaks(CARD, vae_dtype="bfloat16")["decode"] == int(4 * 1300 + 2 * 170 + 2 * FRAME + 3 * 17 * 72 * 128) + WRITER
+    )
     assert peaks(CARD, keyframes=1)["encode"] == int(4 * 1470 + FRAME)
 
 

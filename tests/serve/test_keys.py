@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 import sqlalchemy as sa
 
 from kinema.core.errors import AccessError, InvalidInput
-from kinema.serve.jobs.commands import Refusal
+from kinema.serve.jobs.commands import Edit, Refusal
 from kinema.serve.jobs.job import Job
 from kinema.serve.jobs.reading import list_jobs
 from kinema.serve.jobs.schema import api_keys
@@ -21,6 +22,7 @@ from kinema.serve.keys import (
     check_bind,
     create_key,
     list_keys,
+    recharge,
     revoke_key,
     usage,
 )
@@ -184,16 +186,16 @@ def test_jobs_that_wait(store: JobStore, ask: Authenticator) -> None:
 
 
 def test_others_are_let_in_only_with_a_live_key(store: JobStore, clock: Clock) -> None:
-    check_bind(store.database, "127.0.0.1", is_loopback=True)
+    check_bind(store.database, None)
     for make_none in (lambda: None, lambda: revoke_key(store.database, create_key(store.database, owner="a").key.id)):
         make_none()
         with pytest.raises(InvalidInput, match="^host: '0.0.0.0': .*kinema keys create"):
-            check_bind(store.database, "0.0.0.0", is_loopback=False)
+            check_bind(store.database, ("host", "0.0.0.0"))
     create_key(store.database, owner="a", valid_s=5)
-    check_bind(store.database, "0.0.0.0", is_loopback=False)
+    check_bind(store.database, ("host", "0.0.0.0"))
     clock.forward(6)
     with pytest.raises(InvalidInput, match="^host: "):
-        check_bind(store.database, "::", is_loopback=False)
+        check_bind(store.database, ("host", "::"))
 
 
 @pytest.mark.parametrize(
@@ -219,9 +221,33 @@ def test_bad_keys(store: JobStore, field: str, fields: dict[str, object]) -> Non
     "fields",
     [
         {"burst": 0}, {"burst": 1.5}, {"jobs_per_day": -1}, {"jobs_per_day": "3"}, {"queued": True}, {"requests_per_s": 0},
-        {"requests_per_s": float("inf")}, {"seconds_per_day": -0.1}, {"seconds_per_day": "x"},
+        {"max_priority": 101}, {"requests_per_s": float("inf")}, {"seconds_per_day": -0.1}, {"seconds_per_day": "x"},
     ],
 )  # fmt: skip
 def test_bad_limits(url: str, fields: dict[str, object]) -> None:
     with pytest.raises(InvalidInput, match=f"^{next(iter(fields))}: "):
         KeyLimits(**fields)  # pyright: ignore[reportArgumentType]
+
+
+def test_a_changed_job_counts_by_the_difference(store: JobStore, ask: Authenticator, clock: Clock) -> None:
+    caller = enter(ask, create_key(store.database, owner="ann", limits=KeyLimits(seconds_per_day=5, jobs_per_day=1)))
+    assert caller.key_id is not None
+    made = store.submit(order("ann", cost=2.0), within=[charge(caller, seconds=2)])
+    assert isinstance(made, Job)
+
+    def change(seconds: float) -> None:
+        new = replace(made.order, cost=seconds)
+        store.apply(made.id, Edit(order=new), owner="ann", within=recharge(caller, lambda job: job.order.cost))
+
+    for seconds in (5, 1, 4):
+        change(seconds)
+        assert usage(store.database, caller.key_id) == {"jobs": 1, "seconds": seconds}
+    with pytest.raises(AccessError) as error:
+        change(6)
+    assert error.value.code == "quota.seconds"
+    after = store.get(made.id)
+    assert after is not None
+    assert after.order.cost == 4
+    clock.forward(86400)
+    change(1)
+    assert usage(store.database, caller.key_id) == {"jobs": 0, "seconds": 0}

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import kinema
+from kinema.core.blocks import block_sizes
 from kinema.core.errors import InvalidInput, WeightsError
 from kinema.weights.folder import open_model, shipped_models
 
@@ -103,3 +104,13 @@ def test_opening_a_model_loads_no_torch(folder: Path) -> None:
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(kinema.__file__).parents[1])}
     subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=60)
+
+
+def test_how_blocks_lie_is_read_from_headers_where_the_card_does_not_say() -> None:
+    folder = open_model("kinema-mini")
+    assert not json.loads((folder.path / "card.json").read_text(encoding="utf-8")).get("blocks")
+    sizes = folder.card.blocks["transformer"]
+    shapes = {name: info.shape for name, info in folder.weights("transformer").items()}
+    assert sizes == block_sizes(shapes)
+    assert 0.5 * folder.card.parameters["transformer"] < sizes.parameters < folder.card.parameters["transformer"]
+    assert sizes.largest < sizes.parameters / 2

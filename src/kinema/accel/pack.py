@@ -33,6 +33,11 @@ class PackedLinear(nn.Module):
         self.weight = _OPS._reorder_linear_weight(linear.weight.detach(), _ROWS)
         self.bias = None if linear.bias is None else linear.bias.detach()
 
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of its weight and bias."""
+        return self.weight.nbytes + (0 if self.bias is None else self.bias.nbytes)
+
     def forward(self, x: Float[Tensor, "*b i"]) -> Float[Tensor, "*b o"]:
         """The layer's output."""
         return _OPS._linear_pointwise(x, self.weight, self.bias, self._activation, [], self._kind)

@@ -21,7 +21,7 @@ from fastapi import FastAPI
 from kinema.app.planner import ModelPlanner
 from kinema.app.worker.settings import WorkerSettings
 from kinema.app.worker.supervisor import Supervisor
-from kinema.core.errors import InvalidInput, KinemaError, StorageError, storage_errors
+from kinema.core.errors import InvalidInput, KinemaError
 from kinema.engine.machine import num_cores
 from kinema.serve.addresses import Rules
 from kinema.serve.api import keys
@@ -32,7 +32,7 @@ from kinema.serve.fetch import Guard
 from kinema.serve.jobs.retention import collect, unneeded
 from kinema.serve.jobs.store import JobStore, open_store
 from kinema.serve.keys import Authenticator, check_bind
-from kinema.serve.settings import Settings
+from kinema.serve.settings import Settings, private_folder
 from kinema.serve.uploads import Uploads
 from kinema.serve.webhooks.deliverer import Deliverer
 from kinema.serve.webhooks.endpoints import watch
@@ -44,6 +44,8 @@ DRAIN_S = 60.0
 # requests under way get so long
 _REQUESTS_S = 5
 _POLL_S = 0.05
+# connections that are open at once, beside those of event streams
+_MOST_ASKING = 1000
 # a file is written before a job names it
 _MIN_AGE_S = 3600.0
 _MIN_PART_AGE_S = 86400.0
@@ -66,38 +68,38 @@ def serve(
 
     Raises: InvalidInput (an address in use, a public one without keys, an unknown model or device), StorageError.
     """
-    data_folder(settings)
-    workers = worker_settings(settings) if has_workers else []
-    store = open_store(settings.database_url, limits=settings.limits)
-    try:
-        check_bind(store.database, settings.host, is_loopback=settings.is_loopback)
-        blobs = BlobStore(settings.blobs)
-        app = api(settings, store, blobs)
-        with listen(settings.host, settings.port) as listener:
-            http = _Http(app)
-            supervisor = Supervisor(workers, store=store, log=log)
-            sweeper = _Sweeper(store, blobs, settings, log)
-            deliverer = Deliverer(store.database, outgoing(settings), base_url=settings.public_url)
-            is_over = threading.Event()
-            webhooks = threading.Thread(target=deliverer.run, args=(is_over,), name="kinema-webhooks", daemon=True)
-            signals = _Signals(supervisor)
-            server = threading.Thread(target=http.run, args=([listener],), name="kinema-http")
-            server.start()
-            sweeper.start()
-            webhooks.start()
-            try:
-                _watch(http, server, supervisor, signals, on_listening=lambda: on_listening(address(listener)))
-            finally:
-                http.should_exit = True
-                sweeper.stop()
-                supervisor.drain(drain_s)
-                # after the workers: the last jobs' ends are told too, or by the next server
-                is_over.set()
-                server.join()
-                webhooks.join()
-                signals.restore()
-    finally:
-        store.close()
+    with private_folder(settings.data):
+        workers = worker_settings(settings) if has_workers else []
+        store = open_store(settings.database_url, limits=settings.limits)
+        try:
+            check_bind(store.database, settings.opened_by)
+            blobs = BlobStore(settings.blobs)
+            app = api(settings, store, blobs)
+            with listen(settings.host, settings.port) as listener:
+                http = _Http(app)
+                supervisor = Supervisor(workers, store=store, log=log)
+                sweeper = _Sweeper(store, blobs, settings, log)
+                deliverer = Deliverer(store.database, outgoing(settings), base_url=settings.public_url)
+                is_over = threading.Event()
+                webhooks = threading.Thread(target=deliverer.run, args=(is_over,), name="kinema-webhooks", daemon=True)
+                signals = _Signals(supervisor)
+                server = threading.Thread(target=http.run, args=([listener],), name="kinema-http")
+                server.start()
+                sweeper.start()
+                webhooks.start()
+                try:
+                    _watch(http, server, supervisor, signals, on_listening=lambda: on_listening(address(listener)))
+                finally:
+                    http.should_exit = True
+                    sweeper.stop()
+                    supervisor.drain(drain_s)
+                    # after the workers: the last jobs' ends are told too, or by the next server
+                    is_over.set()
+                    server.join()
+                    webhooks.join()
+                    signals.restore()
+        finally:
+            store.close()
 
 
 def api(settings: Settings, store: JobStore, blobs: BlobStore) -> FastAPI:
@@ -109,9 +111,9 @@ def api(settings: Settings, store: JobStore, blobs: BlobStore) -> FastAPI:
         store=store,
         blobs=blobs,
         planner=ModelPlanner(settings.models, checks=settings.content_checks, device=kind),
-        fetch=guard.get,
+        fetch=guard,
         clean=Uploads().picture,
-        authenticate=Authenticator(store.database, is_loopback=settings.is_loopback),
+        authenticate=Authenticator(store.database, is_loopback=settings.opened_by is None),
         on_submit=lambda url: watch(guard, url=url),
         routers=[webhook_routes(guard), keys.router],
     )
@@ -149,23 +151,15 @@ def worker_settings(settings: Settings) -> list[WorkerSettings]:
     return [replace(one, name=f"{host}-{d.replace(':', '')}-{i}"[:180], device=d) for i, d in enumerate(devices)]
 
 
-def data_folder(settings: Settings) -> None:
-    """Makes the folder of the data. Raises: StorageError where files can't be made in it."""
-    with storage_errors(settings.data):
-        try:
-            settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
-        except FileExistsError as e:
-            raise StorageError(f"{settings.data}: is a file; --data names a folder") from e
-        probe = settings.data / f".{os.getpid()}.probe"
-        probe.touch()
-        probe.unlink()
-
-
 def listen(host: str, port: int) -> socket.socket:
     """A socket that listens at ``host`` and ``port``; 0 is any that is free. Raises: InvalidInput."""
     try:
         family, _, _, _, found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        return socket.create_server(found[:2], family=family, backlog=2048)
+        listener = socket.create_server(found[:2], family=family, backlog=2048)
+        # connections inherit it. asyncio sets it only where a socket names its protocol, which these don't: answers on a connection that is
+        # kept would wait 40 ms for an acknowledgement
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return listener
     except socket.gaierror as e:
         raise InvalidInput("host", host, f"is no address of this machine ({e.strerror})") from e
     except OSError as e:
@@ -236,6 +230,8 @@ class _Http(uvicorn.Server):
             ws="none",
             lifespan="on",
             timeout_graceful_shutdown=_REQUESTS_S,
+            # connections: all streams of events, and enough for whoever asks meanwhile
+            limit_concurrency=app.state.settings.max_streams + _MOST_ASKING,
         )
         super().__init__(config)
 
@@ -287,5 +283,6 @@ class _Sweeper(threading.Thread):
                 if time.monotonic() >= sweep_at:
                     sweep_at = time.monotonic() + _SWEEP_S
                     sweep(self._store, self._blobs, self._settings)
-            except KinemaError as e:
-                self._log(f"sweeper: {e}")
+            except Exception as e:
+                # the next round tries again
+                self._log(f"sweeper: {type(e).__name__}: {e}")

@@ -161,6 +161,8 @@ def _plan_text(order: Order, plan: Mapping[str, Any]) -> str:
     lines.append("memory: " + ", ".join(f"{phase} {size / 1e9:.2g} GB" for phase, size in cost["memory_bytes"].items()))
     if "seconds" in cost:
         lines.append("time, at least: " + ", ".join(f"{phase} {s:.2g} s" for phase, s in cost["seconds"].items()))
-    lines += ["other ways:", *(f"  {_way_text(way)}" for way in plan["placements"])]
+    chosen = plan["plan"]
+    others = [w for w in plan["placements"] if any(w[name] != chosen[name] for name in ("offload", "quantise"))]
+    lines += ["other ways:", *(f"  {_way_text(way)}" for way in others)] if others else []
     lines += [f"{clip['path']}: seed {clip['seed']}" for clip in plan["clips"]]
     return "\n".join(lines)

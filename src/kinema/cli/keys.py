@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -33,6 +33,7 @@ def create(  # noqa: PLR0913
     jobs_per_day: Annotated[int | None, typer.Option(help="Jobs a day (UTC).")] = None,
     seconds_per_day: Annotated[float | None, typer.Option(help="Seconds of video a day (UTC).")] = None,
     queued: Annotated[int | None, typer.Option(help="Jobs of the owner that may wait.")] = None,
+    max_priority: Annotated[int, typer.Option(help="The highest priority that its jobs may be given.")] = 0,
     data: DataOption = None,
     database: DatabaseOption = "",
     as_json: JsonOption = False,
@@ -41,7 +42,11 @@ def create(  # noqa: PLR0913
     from kinema.serve.keys import KeyLimits, create_key
 
     limits = KeyLimits(
-        requests_per_s=requests_per_s, jobs_per_day=jobs_per_day, seconds_per_day=seconds_per_day, queued=queued
+        requests_per_s=requests_per_s,
+        jobs_per_day=jobs_per_day,
+        seconds_per_day=seconds_per_day,
+        queued=queued,
+        max_priority=max_priority,
     )
     scopes = {} if not scope else {"scopes": scope}
     valid_s = None if days is None else days * 86400
@@ -84,19 +89,16 @@ def revoke(
 
 @contextmanager
 def _open(data: str | None, database: str) -> Iterator[Database]:
-    from kinema.core.errors import storage_errors
     from kinema.serve.jobs.database import Database
-    from kinema.serve.settings import Settings
+    from kinema.serve.settings import Settings, private_folder
 
     settings = Settings(database=database, **({"data": Path(data)} if data else {}))  # pyright: ignore[reportArgumentType]
-    if not database:
-        with storage_errors(settings.data):
-            settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
-    opened = Database(settings.database_url)
-    try:
+    # another database needs no folder
+    with (
+        nullcontext() if database else private_folder(settings.data),
+        closing(Database(settings.database_url)) as opened,
+    ):
         yield opened
-    finally:
-        opened.close()
 
 
 def _line(key: ApiKey) -> str:

@@ -26,9 +26,12 @@ OFFLOADS = ("none", "component", "layers", "disk")
 QUANTISATIONS = ("none", "int8", "fp8")
 DTYPE_BYTES = {"float32": 4, "bfloat16": 2}
 
-# Python, torch and Kinema with nothing loaded. CPU: 249 MB of resident memory measured with torch 2.13 on Linux, Python 3.11.
+# Python, torch and Kinema: what a run takes beside its weights and activations, and what freed memory stays with the process. CPU:
+# 284 to 354 MB by the peaks of resident memory of kinema-mini and of a model of 346 MB, with torch 2.13 on Linux, Python 3.11.
 # CUDA: what the driver's context and the libraries' workspaces take of the device; an estimate, not measured.
-RUNTIME_BYTES = {"cpu": 250_000_000, "cuda": 700_000_000}
+RUNTIME_BYTES = {"cpu": 370_000_000, "cuda": 700_000_000}
+# The video's writer: its libraries, and frames on their way, by pixels of one. Measured at 128x80 and 832x480: 29 and 72 MB.
+WRITER_BYTES, WRITER_BYTES_PER_PIXEL = 30_000_000, 110
 # what importing transformers adds to the host's, likewise
 TRANSFORMERS_BYTES = 115_000_000
 # what importing torchao adds to the host's, measured likewise
@@ -44,7 +47,9 @@ def memory_by_phase(
     aren't on the device (`component`, `layers`) lie in the host's memory: see `host_bytes`.
     """
     texts, transformers = _groups(card)
-    frame = video.height_px * video.width_px * card.cost.activation_bytes_per_pixel * DTYPE_BYTES[plan.vae_dtype] / 4
+    area = video.height_px * video.width_px
+    frame = area * card.cost.activation_bytes_per_pixel * DTYPE_BYTES[plan.vae_dtype] / 4
+    writer = WRITER_BYTES + area * WRITER_BYTES_PER_PIXEL if plan.device == "cpu" else 0
     held = {
         # networks that come and go wait for their phase, but for the encoders, whose phase is next
         "load": _held(card, plan, texts) + (_unquantised(card, plan, transformers) if plan.offload == "none" else 0),
@@ -55,8 +60,8 @@ def memory_by_phase(
             # a network that comes for its phase is quantised anew, block by block, before it runs
             _unquantised(card, plan, transformers) if plan.offload == "component" else 0,
         ),
-        # the decoder streams: one latent frame's pixels are alive at a time, and the finished frames
-        "decode": _held(card, plan, ["vae"]) + card.compression.time * frame + 3 * video.pixels,
+        # the decoder streams: one latent frame's pixels are alive at a time, and the finished frames; the writer takes them meanwhile
+        "decode": _held(card, plan, ["vae"]) + card.compression.time * frame + 3 * video.pixels + writer,
     }
     runtime = runtime_bytes(card, plan) if plan.device == "cpu" else RUNTIME_BYTES[plan.device]
     return {phase: int(runtime + size) for phase, size in held.items()}

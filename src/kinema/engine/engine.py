@@ -16,7 +16,7 @@ from kinema.core.errors import InvalidInput, choices
 from kinema.core.geometry import VideoShape
 from kinema.core.media_ref import MediaRef
 from kinema.core.memory import OFFLOADS, QUANTISATIONS, RUNTIME_BYTES, runtime_bytes
-from kinema.core.placement import AUTO, choose_placement
+from kinema.core.placement import AUTO, Placement, choose_placement, placements
 from kinema.core.plan import DTYPES, Estimate, RunPlan, estimate
 from kinema.core.progress import CancelToken, Observer, ignore_progress
 from kinema.core.protocols import MediaReader
@@ -98,6 +98,8 @@ class Engine:
         self._read_picture = read_picture or _read_picture
         self._cache = cache or cache_file()
         self._resident: tuple[tuple[object, ...], Family] | None = None
+        # of the networks that are here: under which plan they ran, and the most bytes that a run of theirs counts
+        self._ran: tuple[RunPlan, int] | None = None
 
     @property
     def card(self) -> ModelCard:
@@ -161,7 +163,9 @@ class Engine:
         if resume is not None:
             resume.check(run.requests[0].request, run.plan, self.folder.content_hash())
         family, latents = run.latents(self._load, resume=resume, on_state=on_state, every=every)
-        return run.clip(run.frames(family, latents)[0])
+        frames = run.frames(family, latents)[0]
+        self._served(run)
+        return run.clip(frames)
 
     def generate_batch(
         self,
@@ -178,7 +182,9 @@ class Engine:
         """
         run = self._run(requests, observer, cancel, plan=plan)
         family, latents = run.latents(self._load)
-        return [run.clip(frames, index=i) for i, frames in enumerate(run.frames(family, latents))]
+        every = run.frames(family, latents)
+        self._served(run)
+        return [run.clip(frames, index=i) for i, frames in enumerate(every)]
 
     def stream(
         self,
@@ -190,7 +196,7 @@ class Engine:
     ) -> ClipStream:
         """The frames of ``request`` as they are decoded, for a writer that encodes meanwhile; together the bits of `generate`."""
         run = self._run([request], observer, cancel, plan=plan)
-        return ClipStream(run, self._load)
+        return ClipStream(run, self._load, self._served)
 
     def read_inputs(self, request: GenerationRequest) -> dict[str, str]:
         """Reference -> hash of the pictures that ``request`` names, as a recipe has them. Raises: MediaError."""
@@ -252,6 +258,10 @@ class Engine:
         room, host = memory_room_bytes(runtime_bytes(self.card, plan) + self._resident_bytes()), None
         if plan.device == "cuda":
             room, host = _device_room_bytes(), room
+        if (kept := self._kept(resolved, plan)) is not None:
+            # what ran here runs again: of memory that a run leaves to its process, the system's numbers don't tell
+            room = None if room is None else max(room, kept.peak_bytes)
+            host = None if host is None else max(host, kept.host_bytes)
         if self._memory_limit_gb is not None:
             limit = int(self._memory_limit_gb * 1e9)
             # the limit is for the plan that was asked for; what is free, for one that is chosen
@@ -295,6 +305,28 @@ class Engine:
         """Bytes of the weights that are in memory now."""
         return 0 if self._resident is None else self._resident[1].parts.num_bytes()
 
+    def _kept(self, resolved: ResolvedRequest, plan: RunPlan) -> Placement | None:
+        """The placement of the networks that are here, if ``plan`` is for them and they ran with as much memory as it counts."""
+        if self._ran is None:
+            return None
+        from kinema.engine.families.family import residency_key
+
+        ran, most = self._ran
+        if residency_key(replace(ran, offload="none")) != residency_key(replace(plan, offload="none")):
+            return None
+        ways = placements(
+            self.card, resolved.video, plan, is_guided=resolved.is_guided, num_keyframes=len(resolved.keyframes)
+        )
+        kept = next(w for w in ways if (w.plan.offload, w.plan.quantise) == (ran.offload, ran.quantise))
+        return kept if kept.peak_bytes <= most else None
+
+    def _served(self, run: Run) -> None:
+        """Notes what the networks that are here were enough for."""
+        from kinema.engine.families.family import residency_key
+
+        if self._resident is not None and self._resident[0][0] == residency_key(run.plan):
+            self._ran = run.plan, max(run.cost.peak_bytes, 0 if self._ran is None else self._ran[1])
+
     def _load(self, plan: RunPlan, clock: RunClock) -> Family:
         from kinema.engine.families.family import load_family, residency_key
 
@@ -302,7 +334,7 @@ class Engine:
         key = residency_key(plan), self.folder.content_hash()
         if self._resident is None or self._resident[0] != key:
             if self._resident is not None:
-                self._resident = None  # the old networks go before the new ones come
+                self._resident = self._ran = None  # the old networks go before the new ones come
                 gc.collect()  # those that come and go refer to themselves
             self._resident = key, load_family(self.folder, plan, clock)
         return self._resident[1]
@@ -314,8 +346,8 @@ class ClipStream:
     ``recipe`` is for a writer that asks for it at the end, with the hash of all frames.
     """
 
-    def __init__(self, run: Run, load: Callable[[RunPlan, RunClock], Family]) -> None:
-        self._run, self._load = run, load
+    def __init__(self, run: Run, load: Callable[[RunPlan, RunClock], Family], done: Callable[[Run], None]) -> None:
+        self._run, self._load, self._done = run, load, done
 
     @property
     def shape(self) -> VideoShape:
@@ -325,6 +357,7 @@ class ClipStream:
     def __iter__(self) -> Iterator[np.ndarray]:
         family, latents = self._run.latents(self._load)
         yield from self._run.stream(family, latents)
+        self._done(self._run)
 
     def recipe(self, frames_digest: str) -> dict[str, Any]:
         """The recipe of the clip whose frames have this hash."""

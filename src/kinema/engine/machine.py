@@ -66,24 +66,27 @@ def peak_rss_bytes() -> int | None:
 def memory_room_bytes(most_own: float = math.inf, *, proc: Path = _PROC, cgroups: Path = _CGROUPS) -> int | None:
     """Bytes of memory that there are for a run, with what this process holds now; None where the system doesn't say.
 
-    Of its own at most ``most_own`` counts: what else it holds will stay beside the run.
+    Of its own at most ``most_own`` counts: what else it holds will stay beside the run. By its own limits files that are
+    mapped, of weights and of libraries, count as held, too; elsewhere they are among what there is to spare.
     The least of what the system has to spare, of what its control groups allow, and of its own limits on addresses and data.
     """
     own = _sizes(proc / "self/status")
-    held = own.get("RssAnon", own.get("VmRSS", 0))
-    spare = [*_cgroup_spare(proc / "self/cgroup", cgroups), *_limit_spare(own)]
+    held = int(min(own.get("RssAnon", own.get("VmRSS", 0)), most_own))
+    rooms = [max(0, spare) + held for spare in _cgroup_spare(proc / "self/cgroup", cgroups)]
+    rss = own.get("VmRSS", held)
+    rooms += [max(0, limit - used) + int(min(rss, used, most_own)) for limit, used in _limits(own)]
     if (available := _sizes(proc / "meminfo").get("MemAvailable")) is not None:
-        spare.append(available)
-    if not spare:
+        rooms.append(available + held)
+    if not rooms:
         try:
             return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         except (AttributeError, ValueError, OSError):
             return None
-    return max(0, min(spare)) + int(min(held, most_own))
+    return min(rooms)
 
 
-def _limit_spare(own: dict[str, int]) -> Iterator[int]:
-    """What this process may still take by each of its limits."""
+def _limits(own: dict[str, int]) -> Iterator[tuple[int, int]]:
+    """(what this process may take, what of it it has taken) by each of its limits."""
     try:
         import resource
     except ImportError:
@@ -91,7 +94,7 @@ def _limit_spare(own: dict[str, int]) -> Iterator[int]:
     for limit, used in ((resource.RLIMIT_AS, "VmSize"), (resource.RLIMIT_DATA, "VmData")):
         soft = resource.getrlimit(limit)[0]
         if soft != resource.RLIM_INFINITY and used in own:
-            yield soft - own[used]
+            yield soft, own[used]
 
 
 def _cgroup_spare(membership: Path, root: Path) -> Iterator[int]:

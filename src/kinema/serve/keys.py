@@ -38,7 +38,8 @@ _DAY_S = 86400
 class KeyLimits:
     """What a key may use: requests a second on average and at once, jobs and seconds of video a day (UTC), jobs of its owner that wait.
 
-    None: as much as the server has. Raises: InvalidInput.
+    None: as much as the server has. Jobs of higher priority go before everybody's, so that a key may ask for ``max_priority`` at most.
+    Raises: InvalidInput.
     """
 
     requests_per_s: float | None = 50.0
@@ -46,9 +47,11 @@ class KeyLimits:
     jobs_per_day: int | None = None
     seconds_per_day: float | None = None
     queued: int | None = None
+    max_priority: int = 0
 
     def __post_init__(self) -> None:
         check_whole("burst", self.burst, least=1, most=10**6)
+        check_whole("max_priority", self.max_priority, least=-100, most=100)
         for name in ("jobs_per_day", "queued"):
             if getattr(self, name) is not None:
                 check_whole(name, getattr(self, name), least=0, most=10**9)
@@ -149,15 +152,15 @@ def revoke_key(database: Database, key_id: str) -> ApiKey:
     return _key(row)
 
 
-def check_bind(database: Database, host: str, *, is_loopback: bool) -> None:
-    """Raises: InvalidInput where a server that others can reach has no key that opens it."""
-    if is_loopback:
+def check_bind(database: Database, opened_by: tuple[str, str] | None) -> None:
+    """Raises: InvalidInput where a server that others can reach (``opened_by``: the setting and its value) has no key that opens it."""
+    if opened_by is None:
         return
     with database.read() as (connection, now):
         is_good = api_keys.c.revoked_at.is_(None) & (api_keys.c.expires_at.is_(None) | (api_keys.c.expires_at > now))
         if connection.execute(select(api_keys.c.id).where(is_good).limit(1)).first() is None:
-            rule = "lets other machines in, and there is no API key; `kinema keys create OWNER` makes one, or listen to 127.0.0.1"
-            raise InvalidInput("host", host, rule)
+            rule = "lets other machines in, and there is no API key; `kinema keys create OWNER` makes one, or serve 127.0.0.1 alone"
+            raise InvalidInput(*opened_by, rule)
 
 
 class Authenticator:
@@ -233,6 +236,19 @@ def charge(caller: Caller, *, seconds: float) -> Callable[[Connection, Job, floa
     return within
 
 
+def recharge(caller: Caller, seconds: Callable[[Job], float]) -> Callable[[Connection, Job, Job, float], None]:
+    """What ``JobStore.apply`` runs with a job that ``caller`` changes: counts by how much more or fewer ``seconds`` it has now.
+
+    Raises AccessError, and nothing is changed, where they don't fit.
+    """
+
+    def within(connection: Connection, before: Job, after: Job, now: float) -> None:
+        if caller.key_id is not None:
+            _count(connection, caller.key_id, caller.limits, seconds(after) - seconds(before), now, num_jobs=0)
+
+    return within
+
+
 def usage(database: Database, key_id: str) -> dict[str, float]:
     """What a key has had today: ``jobs`` and ``seconds``."""
     with database.read() as (connection, now):
@@ -240,18 +256,22 @@ def usage(database: Database, key_id: str) -> dict[str, float]:
     return {"jobs": row["jobs"], "seconds": row["seconds"]} if row is not None else {"jobs": 0, "seconds": 0.0}
 
 
-def _count(connection: Connection, key_id: str, limits: KeyLimits, seconds: float, now: float) -> None:
+def _count(
+    connection: Connection, key_id: str, limits: KeyLimits, seconds: float, now: float, *, num_jobs: int = 1
+) -> None:
     day, left_s = int(now // _DAY_S), _DAY_S - now % _DAY_S
     row = connection.execute(_today(key_id, day)).mappings().one_or_none()
     had_jobs, had_seconds = (row["jobs"], row["seconds"]) if row is not None else (0, 0.0)
-    if limits.jobs_per_day is not None and had_jobs + 1 > limits.jobs_per_day:
+    if limits.jobs_per_day is not None and had_jobs + num_jobs > limits.jobs_per_day:
         message = f"this key had its {limits.jobs_per_day} jobs of the day"
         raise AccessError(message, code="quota.jobs", retry_after_s=left_s)
-    if limits.seconds_per_day is not None and had_seconds + seconds > limits.seconds_per_day:
+    # fewer always fit
+    if limits.seconds_per_day is not None and seconds > 0 and had_seconds + seconds > limits.seconds_per_day:
         message = f"this key had {had_seconds:g} of its {limits.seconds_per_day:g} seconds of video a day; {seconds:g} more don't fit"
         raise AccessError(message, code="quota.seconds", retry_after_s=left_s)
-    values = {"jobs": had_jobs + 1, "seconds": had_seconds + seconds}
-    # nobody else counts meanwhile: jobs are made one at a time
+    # a job of yesterday that is shorter today gives today nothing below none
+    values = {"jobs": had_jobs + num_jobs, "seconds": max(0.0, had_seconds + seconds)}
+    # nobody else counts meanwhile: jobs are made, and changed, one at a time
     if row is None:
         connection.execute(insert(key_usage).values(key_id=key_id, day=day, **values))
     else:

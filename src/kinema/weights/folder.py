@@ -21,6 +21,7 @@ from kinema.core.errors import InvalidInput, WeightsError
 from kinema.weights import hub
 from kinema.weights.digest import digest_file, digest_files
 from kinema.weights.families import FAMILIES
+from kinema.weights.families.facts import transformer_blocks
 from kinema.weights.files import CONFIG_NAMES, PICKLE_SUFFIXES, split_scales, tensor_files, tensors_in
 from kinema.weights.header import TensorInfo, read_header
 from kinema.weights.single import open_checkpoint, read_tensors
@@ -77,7 +78,8 @@ class ModelFolder:
         """What the model can do: its own card, or what its family and its configs say. Raises: InvalidInput, WeightsError."""
         file = self.path / "card.json"
         if file.exists() or self.pipeline in ("", _OWN_PIPELINE):
-            return ModelCard.read(file)
+            card = ModelCard.read(file)
+            return card if card.blocks else replace(card, blocks=transformer_blocks(self))
         if self.pipeline not in FAMILIES:
             rule = f"is a pipeline this version doesn't know; it knows {', '.join(FAMILIES)}"
             raise WeightsError("model", self.pipeline, rule)

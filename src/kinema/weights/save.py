@@ -103,7 +103,8 @@ def _write(
         parameters[name] = sum(p.numel() for p in component.module.parameters())
         _write_tensors(draft / name, _tensors_of(name, component.module, dtype, is_int8=name in int8), shard_bytes)
     written = sum(p.stat().st_size for p in draft.glob("*/*.safetensors"))
-    card = replace(card, parameters=parameters, weights_bytes=written)
+    # how blocks lie is read from what is written, whatever network the card was of before
+    card = replace(card, parameters=parameters, weights_bytes=written, blocks={})
     (draft / "card.json").write_text(card.to_json(), encoding="utf-8")
 
 

@@ -48,6 +48,7 @@ class KeyLimitsIn(Wire):
     jobs_per_day: int | None = Field(default=None, ge=0, le=10**9, description="Days are UTC's.")
     seconds_per_day: float | None = Field(default=None, ge=0, le=1e9, description="Seconds of video.")
     queued: int | None = Field(default=None, ge=0, le=10**9, description="Jobs of the key's owner that wait.")
+    max_priority: int = Field(default=0, ge=-100, le=100, description="The highest `priority` that jobs may be given.")
 
 
 class KeyCreate(Wire):

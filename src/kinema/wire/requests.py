@@ -54,7 +54,9 @@ class Extras(Wire):
         default=None, min_length=1, max_length=100, description="A camera motion of the model's card."
     )
     rewrite: bool = Field(default=True, description="Whether the prompt may be rewritten.")
-    priority: Priority = Field(default=0, description="Higher goes first among all jobs.")
+    priority: Priority = Field(
+        default=0, description="Higher goes first among all jobs; a key may ask for its `max_priority`."
+    )
 
 
 class NewJob(Extras):
@@ -154,7 +156,10 @@ class VideoMove(Wire):
 
 
 class VideoChange(Extras):
-    """`PATCH /v1/videos/{id}`: fields to change in a job that no worker has begun; the others stay."""
+    """`PATCH /v1/videos/{id}`: fields to change in a job that no worker has begun; the others stay.
+
+    As when a job is made, `size` and `seconds` are mapped in OpenAI's and xAI's dialects, and taken exactly in the others.
+    """
 
     prompt: Prompt | None = None
     seconds: SecondsOrText | None = None

@@ -429,11 +429,11 @@ def test_a_plan_is_chosen_by_memory(
     rooms = peaks(model, asked)
     assert rooms["none"] > rooms["component"] > rooms["layers"] > rooms["disk"]
     for offload, room in rooms.items():
-        monkeypatch.setattr("kinema.engine.engine.memory_room_bytes", lambda _, room=room: room)
+        monkeypatch.setattr("kinema.engine.engine.memory_room_bytes", lambda *_, room=room: room)
         assert engine_of(model).plan(asked).offload == offload
         assert engine_of(model, memory_limit_gb=9e9).plan(asked).offload == offload, "a limit makes no room"
         assert engine_of(model, offload="none").plan(asked).offload == "none", "whoever chooses knows"
-    monkeypatch.setattr("kinema.engine.engine.memory_room_bytes", lambda _: 10**9)
+    monkeypatch.setattr("kinema.engine.engine.memory_room_bytes", lambda *_: 10**9)
     for ask in (engine_of(model).plan, engine_of(model).generate):
         with pytest.raises(InvalidInput, match="^memory: '1 GB': .*the cheapest plan: offload=disk, quantise=none: "):
             ask(asked)

@@ -25,6 +25,7 @@ from kinema.media.write import VideoWriter, write_picture
 from kinema.serve.api.app import create_app
 from kinema.serve.api.auth import local_caller
 from kinema.serve.blobs import BlobStore
+from kinema.serve.fetch import Guard
 from kinema.serve.jobs.commands import ConfirmCancel, Fail, Report, Start, Step, Succeed
 from kinema.serve.jobs.job import Job, JobError
 from kinema.serve.jobs.store import JobStore, open_store
@@ -44,7 +45,10 @@ class Web:
     pages: dict[str, bytes] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
 
-    def get(self, url: object, into: BinaryIO, *, max_bytes: int, field: str) -> None:
+    def check(self, url: object, *, field: str) -> None:
+        Guard().check(url, field=field)
+
+    def get(self, url: object, into: BinaryIO, *, max_bytes: int, timeout_s: float, field: str) -> None:
         self.asked.append(str(url))
         if url not in self.pages:
             raise FetchError(field, url, "could not be reached", code="unreachable")
@@ -187,7 +191,7 @@ def running(folder: Path, *, routers: Sequence[APIRouter] = (), **changes: Any) 
         store=store,
         blobs=blobs,
         planner=ModelPlanner(settings.models),
-        fetch=web.get,
+        fetch=web,
         clean=clean,
         authenticate=authenticate,
         routers=routers,

@@ -38,7 +38,7 @@ class Api:
             store=store,
             blobs=BlobStore(folder / "blobs"),
             planner=_NoModels(),
-            fetch=lambda url, into, *, max_bytes, field: None,
+            fetch=guard,
             clean=lambda data, field: data,
             authenticate=Authenticator(store.database, is_loopback=True),
             routers=[webhook_routes(guard), key_routes.router],
@@ -116,6 +116,13 @@ def test_bad_keys(api: Api, field: str, body: dict[str, Any]) -> None:
     assert api("GET", "keys")["data"] == []
 
 
+@pytest.mark.parametrize("method,path", [("POST", "keys"), ("POST", "webhooks"), ("POST", "webhooks/secret/rotate")])
+def test_forms_are_refused(api: Api, method: str, path: str) -> None:
+    answer = api.client.request(method, f"/v1/{path}", data={"owner": "a", "url": URL}, files={"x": b""})
+    assert (answer.status_code, answer.json()["code"]) == (415, "body.media_type")
+    assert api("GET", "keys")["data"] == api("GET", "webhooks")["data"] == []
+
+
 def test_too_many_requests(api: Api) -> None:
     key = create_key(api.store.database, owner="ann", limits=KeyLimits(requests_per_s=0.01, burst=2))
     for _ in range(2):
@@ -142,6 +149,8 @@ def test_a_webhook_s_life(api: Api) -> None:
     assert Webhook(hook["secret"]).verify(body, fields)["id"] == test["id"]
     rotated = api("POST", f"{path}/rotate", keep_old_seconds=60)
     assert (rotated["old_secret"], api("GET", f"{path}/secret")) == (hook["secret"], rotated)
+    api.refused("POST", f"{path}/rotate", None, 409, "webhook.old_secret_live")
+    assert api("GET", f"{path}/secret") == rotated
     again = api("POST", f"webhooks/deliveries/{test['id']}/redeliver")
     assert again["status"] == "waiting"
     page = api("GET", f"webhooks/deliveries?webhook={hook['id']}&status=waiting&limit=1")

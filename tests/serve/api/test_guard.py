@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from pathlib import Path
 
@@ -30,7 +31,17 @@ def test_pages_of_other_sites_change_nothing(client: httpx.Client, server: Serve
     for origin in ("https://evil.example", "null", "http://127.0.0.1.evil.example"):
         answer = client.post("/v1/videos", data={"prompt": "a"}, files={"x": b""}, headers={"origin": origin})
         assert (answer.status_code, answer.json()["code"]) == (403, "request.foreign_origin")
-    for origin in (server.url, "http://localhost:3000"):
+    port = server.url.rpartition(":")[2]
+    # another server of this machine is another site
+    for origin in (
+        "http://localhost:3000",
+        "http://localhost",
+        f"http://localhost:{int(port) ^ 1}",
+        "http://localhost:x",
+    ):
+        answer = client.post("/v1/videos", json={"prompt": "a"}, headers={"origin": origin})
+        assert (answer.status_code, answer.json()["code"]) == (403, "request.foreign_origin")
+    for origin in (server.url, f"http://localhost:{port}"):
         assert client.post("/v1/videos", json={"prompt": "a"}, headers={"origin": origin}).status_code == 200
     assert (
         "access-control-allow-origin"
@@ -54,6 +65,61 @@ def test_a_public_server_takes_any_name_or_those_it_is_told(tmp_path: Path):
                 "/v1/videos", json={"prompt": "a"}, headers={"host": "api.example", "kinema-dialect": "native"}
             )
             assert made.json()["urls"]["self"].startswith("https://api.example/v1/videos/vid_")
+
+
+def test_bodies_that_do_not_come_are_not_waited_for(tmp_path: Path):
+    head = (
+        b"POST /v1/videos HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n"
+    )
+    with running(tmp_path, max_body_s=0.4) as server, server.client() as client:
+        where = httpx.URL(server.url)
+        with socket.create_connection((where.host, where.port or 0), timeout=10) as sent:
+            sent.sendall(head + b"{")
+            answer, begin = b"", time.monotonic()
+            # a byte now and then doesn't help
+            while begin + 5 > time.monotonic():
+                try:
+                    sent.sendall(b" ")
+                    sent.settimeout(0.05)
+                    if not (got := sent.recv(9999)):
+                        break
+                    answer += got
+                except TimeoutError:
+                    continue
+                except ConnectionError:
+                    break
+            assert 0.3 < time.monotonic() - begin < 3
+        assert answer.startswith(b"HTTP/1.1 408 ")
+        assert b'"code": "body.too_slow"' in answer
+        # whoever only listens may do so for longer
+        job = client.post("/v1/videos", json={"prompt": "a cube"}).json()["id"]
+        with client.stream("GET", f"/v1/videos/{job}/events") as stream:
+            lines = stream.iter_lines()
+            next(lines)
+            time.sleep(0.6)
+            assert client.post(f"/v1/videos/{job}/cancel").status_code == 200
+            assert "event: canceled" in list(lines)
+
+
+def test_a_page_behind_a_proxy_is_known_by_the_public_url(tmp_path: Path):
+    with running(tmp_path, public_url="https://api.example/") as server, server.client() as client:
+        for origin, status in (
+            ("https://api.example", 200),
+            ("https://api.example:444", 403),
+            ("http://api.example", 403),
+        ):
+            answer = client.post("/v1/videos", json={"prompt": "a"}, headers={"origin": origin})
+            assert answer.status_code == status, origin
+        # a proxy that hands on the name; https's port is not said
+        headers = {"origin": "https://api.example", "host": "api.example"}
+        assert client.post("/v1/videos", json={"prompt": "a"}, headers=headers).status_code == 200
+
+
+def test_where_no_file_can_be_sent_a_form_is_refused(client: httpx.Client, make: Make):
+    job = make()["id"]
+    for method, path in (("PATCH", ""), ("POST", "/move"), ("POST", "/remix")):
+        answer = client.request(method, f"/v1/videos/{job}{path}", data={"prompt": "a"}, files={"x": b""})
+        assert (answer.status_code, answer.json()["code"]) == (415, "body.media_type"), path
 
 
 def test_health_and_readiness(client: httpx.Client, server: Server, monkeypatch: pytest.MonkeyPatch):
@@ -134,6 +200,7 @@ def test_spans_where_opentelemetry_is_set_up(client: httpx.Client, monkeypatch: 
         ("public_url", "api.example"),
         ("lease_s", 0),
         ("max_body_bytes", 0),
+        ("max_body_s", 0),
     ],
 )
 def test_settings_that_make_no_sense(field: str, value: object):

@@ -52,16 +52,15 @@ def test_another_request_is_a_conflict(client: httpx.Client):
         assert answer.json()["field"] == "Idempotency-Key"
 
 
-def test_in_flight(client: httpx.Client, server: Server, picture: bytes):
+def test_in_flight(client: httpx.Client, server: Server, picture: bytes, monkeypatch: pytest.MonkeyPatch):
     arrived, go_on = threading.Event(), threading.Event()
-    real = server.app.state.service.intake._fetch
 
     def slow(url, into, **bounds):
         arrived.set()
         assert go_on.wait(10)
         into.write(picture)
 
-    server.app.state.service.intake._fetch = slow
+    monkeypatch.setattr(server.web, "get", slow)
     body = {**BODY, "input_reference": "https://slow.example/a.png"}
     answers: list[httpx.Response] = []
     thread = threading.Thread(target=lambda: answers.append(client.post("/v1/videos", json=body, headers=KEY)))
@@ -72,7 +71,6 @@ def test_in_flight(client: httpx.Client, server: Server, picture: bytes):
     finally:
         go_on.set()
         thread.join()
-        server.app.state.service.intake._fetch = real
     assert (second.status_code, second.json()["code"]) == (409, "idempotency.in_flight")
     assert "retry-after" in second.headers
     assert answers[0].status_code == 200

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from kinema.serve.jobs.commands import Limits
-from tests.serve.api.conftest import Server, running
+from tests.serve.api.conftest import Make, Server, running
 
 NATIVE = {"kinema-dialect": "native"}
 
@@ -45,6 +45,7 @@ def test_a_job_is_told_in_full(native: httpx.Client, server: Server):
     server.worker.work(until=job["id"])
     done = native.get(f"/v1/videos/{job['id']}").json()
     assert (done["status"], done["progress"], done["attempts"]) == ("succeeded", 100, 1)
+    assert (done["phase"], done["step"], done["steps"]) == (None, 3, 3)
     assert set(done["outputs"]) == {"video", "cover", "spritesheet", "last_frame", "recipe"}
     # what was not measured is null, and never invented
     assert (done["metrics"]["queue_ms"], done["metrics"]["flops"]) == (1.0, None)
@@ -57,6 +58,24 @@ def test_native_takes_sizes_and_lengths_exactly(native: httpx.Client):
     for fields, field in (({"size": "1280x720"}, "size"), ({"seconds": 12}, "seconds"), ({"model": "sora-2"}, "model")):
         answer = native.post("/v1/videos", json={"prompt": "a ball", **fields})
         assert (answer.status_code, answer.json()["field"]) == (400, field)
+
+
+def test_native_lengths_are_exact_on_every_route(native: httpx.Client, server: Server):
+    parent = make(native, seconds=1)["id"]
+    server.worker.work(until=parent)
+    body = {"prompt": "it stops", "video": {"id": parent}}
+    for path, fields in (
+        ("/v1/videos/extensions", {**body, "seconds": 600}),
+        ("/v1/videos/extensions", {**body, "duration": 600}),
+        ("/v1/videos/generations", {"prompt": "a ball", "duration": 600}),
+    ):
+        name = list(fields)[-1]
+        answer = native.post(path, json=fields)
+        assert (answer.status_code, answer.json()["field"]) == (400, name), answer.text
+        mapped = native.post(path, json=fields, headers={"kinema-dialect": "openai"}).json()
+        assert any(w.startswith("seconds: 600 became") for w in mapped["warnings"])
+    both = native.post("/v1/videos/extensions", json={**body, "seconds": "4", "duration": 2})
+    assert (both.status_code, both.json()["field"]) == (400, "duration")
 
 
 def test_progress_of_a_running_job(native: httpx.Client, server: Server):
@@ -107,9 +126,64 @@ def test_edit_while_queued(native: httpx.Client, server: Server):
     assert (resolved["size"], changed["priority"], changed["id"]) == ("80x128", 9, job["id"])
     bad = native.patch(f"/v1/videos/{job['id']}", json={"frames": 1000})
     assert (bad.status_code, bad.json()["field"]) == (400, "frames")
+    for change in ({"seed": None}, {}):
+        native.patch(f"/v1/videos/{job['id']}", json=change)
+    drawn = native.get(f"/v1/videos/{job['id']}").json()
+    assert drawn["resolved"]["seed"] != 3
     server.worker.start()
     late = native.patch(f"/v1/videos/{job['id']}", json={"seed": 4})
     assert (late.status_code, late.json()["code"]) == (409, "job.not_queued")
+
+
+def test_a_change_leaves_alone_what_it_doesnt_name(native: httpx.Client, server: Server):
+    server.worker.work()
+    prompt = "a crimson sphere rolls quickly towards the left side"
+    rewritten = make(native, prompt=prompt)
+    assert rewritten["resolved"]["prompt"] != prompt
+    fields = {"prompt": prompt, "rewrite": False, "size": "1280x720", "seconds": "12", "model": "sora-2"}
+    made = native.post("/v1/videos", json=fields, headers={"kinema-dialect": "openai"}).json()
+    job = native.get(f"/v1/videos/{made['id']}").json()
+    assert [w.partition(":")[0] for w in job["warnings"][:3]] == ["model", "size", "seconds"]
+    first = {name: job[name] for name in ("request", "resolved", "warnings", "steps")}
+    for change in ({"priority": 1}, {"priority": 2, "prompt": prompt}):
+        changed = native.patch(f"/v1/videos/{job['id']}", json=change).json()
+        assert changed["priority"] == change["priority"]
+        assert {name: changed[name] for name in first} == first
+    # a seed that was drawn stays, a warning of what is another now doesn't
+    changed = native.patch(f"/v1/videos/{job['id']}", json={"size": "80x128", "steps": 5}).json()
+    assert (changed["resolved"]["size"], changed["resolved"]["steps"]) == ("80x128", 5)
+    assert changed["resolved"]["seed"] == first["resolved"]["seed"]
+    assert "seed" not in changed["request"]
+    assert changed["warnings"] == [w for w in first["warnings"] if not w.startswith("size:")]
+    assert changed["resolved"]["prompt"] == prompt
+    changed = native.patch(f"/v1/videos/{job['id']}", json={"rewrite": True}).json()
+    assert changed["resolved"]["prompt"] == rewritten["resolved"]["prompt"]
+
+
+def test_a_change_is_read_as_the_job_was(client: httpx.Client, make: Make):
+    job = make()
+    change = {"seconds": "12", "size": "1280x720", "model": "sora-2"}
+    changed = client.patch(f"/v1/videos/{job['id']}", json=change)
+    assert changed.status_code == 200, changed.text
+    assert (changed.json()["seconds"], changed.json()["size"]) == ("4.125", "128x80")
+    assert {w.partition(":")[0] for w in changed.json()["warnings"]} >= {"model", "size", "seconds"}
+    # exactly in the native dialect, and where the documents' has its own length
+    exact = client.patch(f"/v1/videos/{job['id']}", json={"seconds": 12}, headers=NATIVE)
+    assert (exact.status_code, exact.json()["field"]) == (400, "seconds")
+
+
+def test_parameters_that_are_none_are_refused_by_name(client: httpx.Client, server: Server):
+    for method, path, name in (
+        ("POST", "/v1/videos?dryrun=true", "dryrun"),
+        ("POST", "/v1/videos/edits?dry_run=true", "dry_run"),
+        ("GET", "/v1/videos?limit=5&page=2", "page"),
+    ):
+        answer = client.request(method, path, json={"prompt": "a ball"})
+        assert (answer.status_code, answer.json()["code"]) == (400, "input.unknown_parameter")
+        assert answer.json()["field"] == name
+    assert client.get("/v1/videos").json()["data"] == []
+    # a liveness probe may add what it likes
+    assert client.get("/healthz?from=probe").status_code == 200
 
 
 def test_keyframes_by_upload_and_data_url(native: httpx.Client, server: Server, picture: bytes):
@@ -147,6 +221,13 @@ def test_dry_run_makes_nothing(native: httpx.Client, server: Server):
     assert len(native.get("/v1/videos").json()["data"]) == before
     bad = native.post("/v1/videos?dry_run=true", json={"prompt": "a ball", "frames": 6})
     assert (bad.status_code, bad.json()["field"]) == (400, "frames")
+    # what would be refused before anything is fetched is refused here too
+    for path, name in (("", "input_reference"), ("/generations", "image_url")):
+        for url in ("http://169.254.169.254/latest", "https://pictures.example:22/", "data:image/png;base64,?"):
+            bad = native.post(f"/v1/videos{path}?dry_run=true", json={"prompt": "a ball", name: url})
+            assert (bad.status_code, bad.json()["field"]) == (400, name), bad.text
+    bad = native.post("/v1/videos?dry_run=true", json={"prompt": "a ball", "webhook_url": "https://receiver.example/"})
+    assert (bad.status_code, bad.json()["field"]) == (400, "webhook_url")
     other = native.post("/v1/videos/generations?dry_run=true", json={"prompt": "a ball", "duration_seconds": 1})
     assert other.json()["shape"] == "96x96x9"
 

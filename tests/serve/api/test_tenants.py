@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import httpx
 import pytest
 
-from tests.serve.api.conftest import Make, Server
+from kinema.serve.keys import Authenticator, KeyLimits, create_key, usage
+from tests.serve.api.conftest import Make, Server, running
 
 
 @pytest.mark.parametrize(
@@ -77,3 +81,46 @@ def test_scopes_and_keys(server: Server):
     # who may not is told before the body is read
     never = httpx.post(f"{server.url}/v1/videos", headers={"authorization": "nonsense"}, content=b"{")
     assert never.status_code == 401
+
+
+def test_a_key_s_limits_hold_for_changes_too(tmp_path: Path):
+    with running(tmp_path) as server:
+        database = server.store.database
+        server.app.state.service = replace(
+            server.app.state.service, authenticate=Authenticator(database, is_loopback=True)
+        )
+        limits = KeyLimits(seconds_per_day=4.5, jobs_per_day=2, max_priority=3)
+        key = create_key(database, owner="ann", limits=limits)
+        with server.client() as client:
+            client.headers["authorization"] = f"Bearer {key.token}"
+            body = {"prompt": "a ball", "frames": 9}
+            for path in ("/v1/videos", "/v1/videos?dry_run=true"):
+                high = client.post(path, json={**body, "priority": 4})
+                assert (high.status_code, high.json()["code"], high.json()["field"]) == (
+                    403,
+                    "auth.priority",
+                    "priority",
+                )
+            job = client.post("/v1/videos", json={**body, "priority": 3}).json()["id"]
+            path = f"/v1/videos/{job}"
+            assert client.patch(path, json={"priority": 4}).json()["code"] == "auth.priority"
+            assert client.patch(path, json={"priority": -1}).status_code == 200
+            assert usage(database, key.key.id) == {"jobs": 1, "seconds": 9 / 8}
+            assert client.patch(path, json={"frames": 33}).status_code == 200
+            assert usage(database, key.key.id) == {"jobs": 1, "seconds": 33 / 8}
+            full = client.post("/v1/videos", json=body)
+            assert (full.status_code, full.json()["code"]) == (429, "quota.seconds")
+            assert client.patch(path, json={"frames": 5}).status_code == 200
+            assert client.post("/v1/videos", json={**body, "frames": 17}).status_code == 200
+            assert usage(database, key.key.id) == {"jobs": 2, "seconds": 22 / 8}
+            full = client.patch(path, json={"frames": 33})
+            assert (full.status_code, full.json()["code"]) == (429, "quota.seconds")
+            told = client.get(path, headers={"kinema-dialect": "native"}).json()
+            assert told["resolved"]["frames"] == 5
+            # the parent's priority is the remix's as far as the key's goes
+            low = create_key(database, owner="ann", limits=KeyLimits())
+            client.patch(path, json={"priority": 3})
+            server.worker.work()
+            client.headers["authorization"] = f"Bearer {low.token}"
+            remix = client.post(f"{path}/remix", json={"prompt": "b"}, headers={"kinema-dialect": "native"}).json()
+            assert remix["priority"] == 0

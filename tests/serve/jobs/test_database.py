@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -125,6 +126,43 @@ def test_writers_wait_for_each_other(url: str) -> None:
     assert after is not None
     assert after.passed == 40
     store.close()
+
+
+def test_readers_do_not_wait_for_writers_that_wait(tmp_path: Path) -> None:
+    """However many there are: a server reads in the thread that serves everybody."""
+    database = Database(f"sqlite:///{tmp_path}/jobs.db")
+
+    def write() -> None:
+        with database.write():
+            pass
+
+    threads = [threading.Thread(target=write) for _ in range(20)]
+    with database.write():
+        for thread in threads:
+            thread.start()
+        # all but one connection of the pool wait for the lock, and the rest of the threads for a connection
+        end = time.monotonic() + 10
+        while database._writing.pool.checkedout() < 15:  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        begin = time.monotonic()
+        with database.read():
+            assert time.monotonic() - begin < 1
+    for thread in threads:
+        thread.join()
+    database.close()
+
+
+@BOTH
+def test_when_every_connection_is_taken_it_is_said(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kinema.serve.jobs.database.BUSY_S", 0.05)
+    database = Database(url)
+    with ExitStack() as taken:
+        for _ in range(15):
+            taken.enter_context(database.read())
+        with pytest.raises(StorageError, match="every connection to it is taken"):
+            taken.enter_context(database.read())
+    database.close()
 
 
 @BOTH

@@ -8,7 +8,7 @@ import pytest
 from kinema.core.jobs import JobState
 from kinema.serve.jobs import commands as c
 from kinema.serve.jobs.commands import Limits, Refusal
-from kinema.serve.jobs.job import Canceled, Canceling, Failed, Job, Queued, Running, Succeeded
+from kinema.serve.jobs.job import Canceled, Canceling, Expired, Failed, Job, Queued, Running, Succeeded
 from kinema.serve.jobs.order import MAX_PASSED
 from kinema.serve.jobs.reading import attempts_of, audit_steps, events_after, last_checkpoint, queue_order
 from kinema.serve.jobs.store import JobStore, open_store
@@ -194,7 +194,9 @@ def test_paused_and_late_jobs_are_not_claimed(store: JobStore, clock: Clock) -> 
     assert queue_order(store.database) == []
     done(store.apply(paused.id, c.Resume()))
     assert claim(store)[0].id == paused.id
-    assert store.get(late.id) == late
+    after = store.get(late.id)
+    assert after is not None
+    assert after.state == Expired()
 
 
 def test_a_lease_that_ran_out_goes_to_the_next(store: JobStore, clock: Clock) -> None:
@@ -284,6 +286,20 @@ def test_the_lease_of_a_canceled_job_ends_in_canceled(store: JobStore, clock: Cl
     done(store.apply(job.id, c.Cancel()))
     clock.forward(10)
     assert [j.state for j in store.reap()] == [Canceled()]
+    assert store.reap() == []
+
+
+def test_a_job_that_waited_too_long_expires_when_leases_are_looked_at(store: JobStore, clock: Clock) -> None:
+    late, patient = store.submit(order(), wait_s=5), store.submit(order(), wait_s=6)
+    assert isinstance(late, Job)
+    assert isinstance(patient, Job)
+    clock.forward(4.9)
+    assert store.reap() == []
+    clock.forward(0.1)
+    assert [(j.id, j.state) for j in store.reap()] == [(late.id, Expired())]
+    assert [j.id for j in claim(store)] == [patient.id]
+    # begun in time, it goes on
+    clock.forward(5)
     assert store.reap() == []
 
 

@@ -11,6 +11,7 @@ from kinema.serve.webhooks.deliveries import derive, list_deliveries
 from kinema.serve.webhooks.endpoints import (
     KEEP_OLD_SECRET_S,
     MAX_ENDPOINTS,
+    OldSecretLive,
     change_endpoint,
     create_endpoint,
     delete_endpoint,
@@ -105,10 +106,20 @@ def test_secrets_and_their_rotation(store: JobStore, clock: Clock) -> None:
         assert second is not None
         assert second.live(clock.now) == (second.current, first.current)
         assert second.live(clock.now + KEEP_OLD_SECRET_S) == (second.current,)
-        # two at most
+        # two at most, and none that was to live is ended by chance
+        with pytest.raises(OldSecretLive) as refused:
+            rotate_secret(db, owner="ann", endpoint_id=endpoint_id)
+        assert refused.value.retry_after_s == KEEP_OLD_SECRET_S
+        assert second == secrets_of(db, owner="ann", endpoint_id=endpoint_id)
         third = rotate_secret(db, owner="ann", endpoint_id=endpoint_id, keep_old_s=0)
         assert third is not None
         assert third.live(clock.now) == (third.current,)
+        fourth = rotate_secret(db, owner="ann", endpoint_id=endpoint_id, keep_old_s=9)
+        clock.forward(9)
+        fifth = rotate_secret(db, owner="ann", endpoint_id=endpoint_id, keep_old_s=9)
+        assert fourth is not None
+        assert fifth is not None
+        assert fifth.old == fourth.current
     mine, theirs = secrets_of(db, owner="ann"), secrets_of(db, owner="bob")
     assert mine != theirs
     with pytest.raises(InvalidInput, match="^keep_old_s: "):

@@ -114,7 +114,10 @@ class Kinema:
 
 def load(folder: ModelFolder, plan: RunPlan, clock: RunClock) -> Kinema:
     """The networks of ``folder`` in the dtypes of ``plan``. Raises: WeightsError; Cancelled between components."""
-    parts = make_parts(folder, plan, clock)
+    is_packed = plan.device == "cpu" and (plan.quantise, plan.compile) == ("none", False)
+    # block by block: of a file that is mapped the whole stays while any part of it does, beside what is packed
+    packs = {"transformer": lambda _, block: apply_pack(block)} if is_packed and plan.offload == "none" else {}
+    parts = make_parts(folder, plan, clock, on_block=packs)
     model = Kinema(
         text_encoder=cast(ByteTextEncoder, parts["text_encoder"]),
         transformer=cast(VideoTransformer, parts["transformer"]),
@@ -124,7 +127,7 @@ def load(folder: ModelFolder, plan: RunPlan, clock: RunClock) -> Kinema:
         device=torch.device(plan.device),
     )
     check_components(folder, model)
-    if plan.device == "cpu" and (plan.quantise, plan.compile) == ("none", False):
+    if is_packed:
         # where weights lie changes no bit
         (apply_pack if plan.offload == "none" else apply_unpacked)(model.transformer)
     return model

@@ -12,10 +12,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from kinema.accel.compile import apply_compile
 from kinema.accel.lora import apply_lora, merged
 from kinema.accel.offload import Offload, Read, apply_offload
+from kinema.accel.pack import PackedLinear
 from kinema.accel.quantise import quantize_block
 from kinema.core.plan import RunPlan
 from kinema.engine.clock import RunClock
@@ -26,6 +28,8 @@ from kinema.weights.stream import BlockReader
 
 # what one file adds to one network, by our parameters' names, and how much of it
 Change = tuple[Mapping[str, Update], float]
+# called with a block's name and the block
+OnBlock = Callable[[str, nn.Module], object]
 
 
 class Parts(dict[str, Any]):
@@ -63,8 +67,9 @@ class Parts(dict[str, Any]):
 
     def num_bytes(self) -> int:
         """Bytes of all weights that are in memory now."""
-        networks = (part for part in self.values() if isinstance(part, nn.Module))
-        return sum(t.nbytes for network in networks for t in network.parameters() if not t.is_meta)
+        networks = nn.ModuleList(part for part in self.values() if isinstance(part, nn.Module))
+        packed = sum(layer.num_bytes for layer in networks.modules() if isinstance(layer, PackedLinear))
+        return packed + sum(_num_bytes(t) for t in (*networks.parameters(), *networks.buffers()) if not t.is_meta)
 
     def _called(self, name: str) -> None:
         if name not in self._here:
@@ -72,16 +77,21 @@ class Parts(dict[str, Any]):
 
 
 def make_parts(
-    folder: ModelFolder, plan: RunPlan, clock: RunClock, others: Mapping[str, Callable[[str], Any]] | None = None
+    folder: ModelFolder,
+    plan: RunPlan,
+    clock: RunClock,
+    others: Mapping[str, Callable[[str], Any]] | None = None,
+    *,
+    on_block: Mapping[str, OnBlock] | None = None,
 ) -> Parts:
     """The components of ``folder`` but its scheduler, under ``plan``: Kinema's own networks, and what ``others`` make of a device.
 
-    Of ``others``, by component, those that are networks as well take turns like all. Raises: WeightsError, MissingPackage; Cancelled
-    between components.
+    Of ``others``, by component, those that are networks as well take turns like all. ``on_block``, by component, acts on a network
+    block by block as it is loaded whole. Raises: WeightsError, MissingPackage; Cancelled between components.
     """
     names, others = [name for name in folder.components if name != "scheduler"], others or {}
     clock.start("load", len(names))
-    networks, parts = _Networks(folder, plan), Parts()
+    networks, parts = _Networks(folder, plan, on_block or {}), Parts()
     with ExitStack() as stack:
         if plan.offload != "none" or plan.quantise != "none":
             # what is filled again and again, or quantised, must be plain tensors
@@ -97,11 +107,14 @@ def make_parts(
 class _Networks:
     """Makes the networks of ``folder`` as ``plan`` wants them. Raises: WeightsError, UnsupportedRequest before any is read."""
 
-    def __init__(self, folder: ModelFolder, plan: RunPlan) -> None:
+    def __init__(self, folder: ModelFolder, plan: RunPlan, on_block: Mapping[str, OnBlock]) -> None:
         self._folder, self._plan = folder, plan
         self._device = torch.device(plan.device)
         self._changes = read_loras(folder)
-        self._quantise = quantize_block(plan.quantise) if plan.quantise != "none" else None
+        self._on_block = on_block
+        if plan.quantise != "none":
+            quantise = quantize_block(plan.quantise)
+            self._on_block = {**on_block, **{name: quantise for name in folder.components if _is_transformer(name)}}
         # else weights wait in the host's memory for their turn on the device
         self._from_file = plan.device == "cpu" or plan.offload == "disk"
 
@@ -136,17 +149,17 @@ class _Networks:
     def _whole(self, name: str, device: torch.device) -> nn.Module:
         """The network with all of its weights; quantised on the host, wherever it goes then, so that it has the same bits."""
         changes, dtype = self._changes.get(name, []), self._dtype(name)
-        if self._quantise is None or not _is_transformer(name):
+        act = self._on_block.get(name)
+        if act is None:
             network = load_component(self._folder, name, dtype=dtype, device=device)
             for updates, scale in changes:
                 apply_lora(network, updates, scale=scale)
             return network
-        quantise = self._quantise
 
         def finish(block: str, module: nn.Module) -> None:
             for updates, scale in changes:
                 apply_lora(module, _below(block, updates), scale=scale)
-            quantise(block, module)
+            act(block, module)
 
         return load_component(self._folder, name, dtype=dtype, on_block=finish).to(device)
 
@@ -185,6 +198,13 @@ def read_loras(folder: ModelFolder) -> dict[str, list[Change]]:
             updates = read_lora(lora.file, shapes, class_name=class_name, component=component)
             found.setdefault(component, []).append((updates, lora.scale))
     return found
+
+
+def _num_bytes(tensor: Any) -> int:
+    """Bytes that ``tensor`` takes; one that is quantised says what it would take if it weren't."""
+    if not is_traceable_wrapper_subclass(tensor):
+        return tensor.nbytes
+    return sum(_num_bytes(getattr(tensor, name)) for name in tensor.__tensor_flatten__()[0])
 
 
 class _Again:

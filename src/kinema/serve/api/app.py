@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 
 from kinema.core.version import VERSION
 from kinema.serve.api import making, openapi, problems, status, videos
@@ -15,6 +15,7 @@ from kinema.serve.api.events import EventHub
 from kinema.serve.api.guard import Guard
 from kinema.serve.api.intake import Clean, Fetch, Intake
 from kinema.serve.api.metrics import Meters
+from kinema.serve.api.parts import only_known_parameters
 from kinema.serve.api.planner import Planner
 from kinema.serve.api.queue import QueueView
 from kinema.serve.api.service import Service, Within
@@ -66,7 +67,7 @@ def create_app(  # noqa: PLR0913
     app.state.settings, app.state.service, app.state.hub = settings, service, hub
     problems.install(app)
     for router in (making.router, videos.router, status.router, *routers):
-        app.include_router(router)
+        app.include_router(router, dependencies=[Depends(only_known_parameters)])
     app.add_middleware(Guard, settings=settings, meters=meters)
 
     def described() -> dict[str, Any]:

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 from urllib.parse import urlsplit
 
+import anyio
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -29,6 +30,8 @@ class Guard:
     def __init__(self, app: ASGIApp, *, settings: Settings, meters: Meters) -> None:
         self.app, self.settings, self.meters = app, settings, meters
         self._hosts = settings.known_hosts
+        public = urlsplit(settings.public_url)
+        self._public_origin = f"{public.scheme}://{public.netloc}".lower() if settings.public_url else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers a request."""
@@ -72,7 +75,7 @@ class Guard:
         length = headers.get("content-length", "0")
         if length.isdecimal() and int(length[:20]) > self.settings.max_body_bytes:
             raise self._too_large()
-        host = _hostname(headers.get("host", ""))
+        host, port = _place(headers.get("host", ""))
         if self._hosts is not None and host not in self._hosts:
             # a page of another site whose name was made to point here
             message = (
@@ -80,25 +83,43 @@ class Guard:
             )
             raise ApiError(421, "request.unknown_host", message, field="Host")
         origin = headers.get("origin")
-        if origin is not None and scope["method"] not in ("GET", "HEAD", "OPTIONS") and not self._is_ours(origin, host):
+        if (
+            origin is not None
+            and scope["method"] not in ("GET", "HEAD", "OPTIONS")
+            and not self._is_ours(origin, host, port)
+        ):
             message = "pages of other sites may not change anything here"
             raise ApiError(403, "request.foreign_origin", message, field="Origin")
 
-    def _is_ours(self, origin: str, host: str) -> bool:
-        # two names of a loopback address are two origins to a browser, and one server
-        name = _hostname(origin.partition("://")[2])
-        return name == host or name in (self._hosts or ())
+    def _is_ours(self, origin: str, host: str, port: int | None) -> bool:
+        if origin == self._public_origin:
+            return True
+        scheme, _, rest = origin.partition("://")
+        name, own_port = _place(rest)
+        usual = {"http": 80, "https": 443}.get(scheme)
+        # two names of a loopback address are two origins to a browser, and one server; another port is another server
+        is_name = bool(name) and (name == host or name in (self._hosts or ()))
+        return is_name and (own_port or usual) == (port or usual)
 
     def _too_large(self) -> ApiError:
         return ApiError(413, "body.too_large", f"the body has more than {self.settings.max_body_bytes} bytes")
 
     def _bounded(self, receive: Receive) -> Receive:
-        read = 0
+        read, is_whole, end = 0, False, anyio.current_time() + self.settings.max_body_s
 
         async def bounded() -> Message:
-            nonlocal read
-            message = await receive()
+            nonlocal read, is_whole
+            if is_whole:
+                # what is waited for is that the client hangs up
+                return await receive()
+            try:
+                with anyio.fail_after(end - anyio.current_time()):
+                    message = await receive()
+            except TimeoutError:
+                message = f"the body was not here within {self.settings.max_body_s:g} s"
+                raise ApiError(408, "body.too_slow", message, retryable=True) from None
             read += len(message.get("body", b""))
+            is_whole = not message.get("more_body", False)
             if read > self.settings.max_body_bytes:
                 raise self._too_large()
             return message
@@ -106,11 +127,13 @@ class Guard:
         return bounded
 
 
-def _hostname(netloc: str) -> str:
+def _place(netloc: str) -> tuple[str, int | None]:
+    """Host and port; an empty host where they are none."""
     try:
-        return (urlsplit(f"//{netloc}").hostname or "").lower()
+        parts = urlsplit(f"//{netloc}")
+        return (parts.hostname or "").lower(), parts.port
     except ValueError:
-        return ""
+        return "", None
 
 
 def _span(scope: Mapping[str, Any]) -> AbstractContextManager[Any]:

@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse
 from kinema.core.errors import InvalidInput
 from kinema.serve import keys
 from kinema.serve.api.auth import allowed
-from kinema.serve.api.parts import BodyIn, Parts, parse, problems, takes
+from kinema.serve.api.parts import JsonIn, Parts, parse, problems, takes
 from kinema.serve.api.problems import ApiError
 from kinema.wire import access
 
@@ -27,7 +27,7 @@ ToAdmin = Annotated[keys.Caller, Depends(allowed("admin"))]
     openapi_extra=takes(access.KeyCreate),
     response_model=None,
 )
-def create_key(service: Parts, caller: ToAdmin, body: BodyIn) -> Response:
+def create_key(service: Parts, caller: ToAdmin, body: JsonIn) -> Response:
     """The answer has the token, this once. After the first key was made, every request needs one."""
     form = parse(access.KeyCreate, body)
     new = keys.create_key(

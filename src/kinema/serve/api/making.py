@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from kinema.core.errors import InvalidInput, UnsupportedRequest
+from kinema.core.errors import UnsupportedRequest
 from kinema.serve.api.orders import Dialect, Draft
 from kinema.serve.api.parts import (
     AnyVideo,
     BodyIn,
     DialectHeader,
     DryRun,
+    JsonIn,
     KeyHeader,
     Parts,
     ToRead,
@@ -52,7 +55,7 @@ def create_video(
     chosen = dialect or "openai"
     drafts = service.drafts(caller, base_url(request))
     if dry_run:
-        return JSONResponse(service.dry_run(drafts.video(form, chosen)))
+        return JSONResponse(service.dry_run(drafts.video(form, chosen), caller))
     asked = ["videos", chosen, form]
     return made_answer(
         request, service.submit(lambda: drafts.video(form, chosen), caller, key=key, asked=asked), dialect
@@ -79,25 +82,19 @@ def create_generation(
     form = parse(asked_as.GenerationCreate, body)
     chosen: Dialect = dialect or ("xai" if form.is_xai else "mission")
     drafts = service.drafts(caller, base_url(request))
-    words: Dialect = "xai" if form.is_xai else "mission"
-
-    def make() -> Draft:
-        try:
-            draft = drafts.generation(form, words)
-        except InvalidInput as e:
-            raise of_input(e, {"seconds": "duration_seconds", "motion": "motion_bucket_id"}) from e
-        return Draft(**{**vars(draft), "dialect": chosen})
-
     if dry_run:
-        return JSONResponse(service.dry_run(make()))
-    return made_answer(request, service.submit(make, caller, key=key, asked=["generations", chosen, form]), dialect)
+        return JSONResponse(service.dry_run(drafts.generation(form, dialect), caller))
+    asked = ["generations", chosen, form]
+    return made_answer(
+        request, service.submit(lambda: drafts.generation(form, dialect), caller, key=key, asked=asked), dialect
+    )
 
 
 @router.post(
     "/v1/videos/edits",
     summary="Change a finished video by words",
     responses={200: {"model": AnyVideo}, **_MADE},
-    openapi_extra=takes(asked_as.VideoEdit),
+    openapi_extra=takes(asked_as.VideoEdit, files="video"),
     response_model=None,
 )
 def edit_video(
@@ -120,7 +117,7 @@ def edit_video(
     "/v1/videos/extensions",
     summary="Go on from a finished video",
     responses={200: {"model": AnyVideo}, **_MADE},
-    openapi_extra=takes(asked_as.VideoExtend),
+    openapi_extra=takes(asked_as.VideoExtend, files="video"),
     response_model=None,
 )
 def extend_video(
@@ -170,7 +167,7 @@ def remix_video(
     service: Parts,
     caller: ToSubmit,
     id: VideoId,
-    body: BodyIn,
+    body: JsonIn,
     dialect: DialectHeader = None,
     key: KeyHeader = None,
 ) -> Response:
@@ -180,5 +177,13 @@ def remix_video(
     chosen: Dialect = dialect or parent.order.dialect  # pyright: ignore[reportAssignmentType]
     drafts = service.drafts(caller, base_url(request))
     asked = ["remix", chosen, id, form]
-    made = service.submit(lambda: drafts.remix(id, form.prompt, chosen), caller, key=key, asked=asked)
+
+    def make() -> Draft:
+        draft = drafts.remix(id, form.prompt, chosen)
+        # the parent's priority, as far as this key may ask for it
+        return (
+            draft if caller.key_id is None else replace(draft, priority=min(draft.priority, caller.limits.max_priority))
+        )
+
+    made = service.submit(make, caller, key=key, asked=asked)
     return made_answer(request, made, dialect)

@@ -38,7 +38,12 @@ _BODIES: tuple[type[BaseModel], ...] = (
     answers.Problem,
 )
 # model -> the field that a multipart body has a file in
-_FORMS: dict[type[BaseModel], str] = {requests.VideoCreate: "input_reference", requests.GenerationCreate: "image_url"}
+_FORMS: dict[type[BaseModel], str] = {
+    requests.VideoCreate: "input_reference",
+    requests.GenerationCreate: "image_url",
+    requests.VideoEdit: "video",
+    requests.VideoExtend: "video",
+}
 _DESCRIPTION = (
     "Videos from words and pictures. Jobs are made by `POST /v1/videos` (OpenAI's fields and this server's own) or "
     "`POST /v1/videos/generations` (the documents' or xAI's), polled or followed as events, and downloaded."
@@ -124,6 +129,7 @@ def document() -> str:
     from kinema.serve.jobs.store import open_store
     from kinema.serve.settings import Settings
 
+    guard = Guard()
     with tempfile.TemporaryDirectory() as name:
         settings = Settings(data=Path(name))
         store = open_store(settings.database_url)
@@ -133,9 +139,9 @@ def document() -> str:
                 store=store,
                 blobs=BlobStore(settings.blobs),
                 planner=_NoModels(),
-                fetch=lambda url, into, *, max_bytes, field: None,
+                fetch=guard,
                 clean=lambda data, field: data,
-                routers=[webhook_routes(Guard()), keys.router],
+                routers=[webhook_routes(guard), keys.router],
             )
             return json.dumps(app.openapi(), ensure_ascii=False, indent=1) + "\n"
         finally:

@@ -13,7 +13,7 @@ from kinema.core.geometry import nearest_size, parse_size
 from kinema.core.media_ref import Keyframe, MediaRef
 from kinema.core.request import GenerationRequest
 from kinema.serve.api.planner import Planner
-from kinema.serve.api.problems import ApiError, not_found
+from kinema.serve.api.problems import ApiError, not_found, of_input
 from kinema.serve.jobs.job import Job, Succeeded
 from kinema.wire.fields import JOB_ID, Clip, Picture
 from kinema.wire.requests import (
@@ -32,14 +32,13 @@ _LATER = MediaRef(f"sha256:{'0' * 64}")
 # names that clients of other services have built in
 _FOREIGN = re.compile(r"(sora|grok)-[a-z0-9.-]+")
 _CONTENT = re.compile(r"(?P<base>https?://[^/]+)?/v1/videos/(?P<id>vid_[0-9A-Z]{26})/content(?:\?.*)?")
+# how each vocabulary calls our fields, and the picture that a clip begins with
 _NAMES: dict[Dialect, dict[str, str]] = {
-    "native": {},
     "openai": {},
     "mission": {"seconds": "duration_seconds", "motion": "motion_bucket_id"},
     "xai": {"seconds": "duration"},
 }
 _PICTURES: dict[Dialect, str] = {
-    "native": "input_reference",
     "openai": "input_reference",
     "mission": "image_url",
     "xai": "image",
@@ -91,26 +90,28 @@ class Drafts:
             size = size and _nearest_size(size, card, warnings)
             seconds = seconds and _nearest_seconds(seconds, form.fps, card, warnings)
         fields = {"size": size, "seconds": seconds, "aspect_ratio": form.aspect_ratio, "motion": form.motion}
-        return _new(form, dialect, model, fields, form.input_reference, warnings)
+        return _new(form, "openai", dialect, model, fields, form.input_reference, warnings)
 
-    def generation(self, form: GenerationCreate, dialect: Dialect) -> Draft:
-        """`POST /v1/videos/generations`. Raises: ApiError, InvalidInput."""
+    def generation(self, form: GenerationCreate, dialect: Dialect | None) -> Draft:
+        """`POST /v1/videos/generations`, answered in ``dialect``, or that of its words. Raises: ApiError, InvalidInput."""
         theirs = {"duration", "image", "resolution"}
         ours = {"duration_seconds", "image_url", "motion_bucket_id"}
         if (mixed := sorted(form.model_fields_set & theirs)) and (own := sorted(form.model_fields_set & ours)):
             raise InvalidInput(mixed[0], "given", f"belongs to another vocabulary than {own[0]}; use one of the two")
         warnings: list[str] = []
-        model, card = self._model(form.model, dialect, warnings)
+        words: Dialect = "xai" if form.is_xai else "mission"
+        is_exact = dialect == "native"
+        model, card = self._model(form.model, "native" if is_exact else words, warnings)
         seconds, motion = form.duration_seconds, form.motion_bucket_id
         if form.duration is not None:
-            seconds = _nearest_seconds(form.duration, form.fps, card, warnings)
+            seconds = form.duration if is_exact else _nearest_seconds(form.duration, form.fps, card, warnings)
         if form.resolution is not None:
             warnings.append(f"resolution: {form.resolution} has no effect; {card.name} has sizes of its own")
         if motion is not None and "motion" not in card.conditions:
             warnings.append(f"motion_bucket_id: has no effect; {card.name} was not trained on it")
             motion = None
         fields = {"size": form.size, "seconds": seconds, "aspect_ratio": form.aspect_ratio, "motion": motion}
-        return _new(form, dialect, model, fields, form.image_url or form.image, warnings)
+        return _new(form, words, dialect or words, model, fields, form.image_url or form.image, warnings)
 
     def remix(self, parent_id: str, prompt: str, dialect: Dialect) -> Draft:
         """The parent's request, as it was carried out, with another prompt. Raises: ApiError."""
@@ -122,17 +123,23 @@ class Drafts:
 
     def extend(self, form: VideoExtend, dialect: Dialect) -> Draft:
         """A clip that begins with the last frame of the parent's. Raises: ApiError, InvalidInput."""
+        if form.seconds is not None and form.duration is not None:
+            raise InvalidInput(
+                "duration", form.duration, f"give seconds or duration, not both (seconds is {form.seconds:g})"
+            )
         parent = self._parent(self._job_id(form.video, "extended"), "video")
         warnings = [f"video: the new clip begins with the last frame of {parent.id}; the two are not joined"]
         before = made_from(parent)
         model, card = self._model(form.model or parent.order.model, dialect, warnings)
         seconds = form.duration if form.seconds is None else form.seconds
+        if seconds is not None and dialect != "native":
+            seconds = _nearest_seconds(seconds, before.fps, card, warnings)
         request = GenerationRequest(
             prompt=form.prompt,
             model=model,
             size=before.size,
             fps=before.fps,
-            seconds=seconds and _nearest_seconds(seconds, before.fps, card, warnings),
+            seconds=seconds,
             seed=form.seed,
             keyframes=(Keyframe(MediaRef(_output(parent, "last_frame"))),),
         )
@@ -163,9 +170,10 @@ class Drafts:
             parents=(parent.id,),
         )
 
-    def change(self, job: Job, form: VideoChange) -> Draft:
-        """``job`` with the fields that ``form`` names. Raises: InvalidInput."""
+    def change(self, job: Job, form: VideoChange, dialect: Dialect) -> Draft:
+        """``job`` with the fields that ``form`` names, read as when it was made in ``dialect``. Raises: ApiError, InvalidInput."""
         warnings: list[str] = []
+        order, asked = job.order, GenerationRequest.from_dict(job.order.request)
         given = {name: getattr(form, name) for name in form.model_fields_set - {"rewrite", "priority"}}
         for name, other in (("seconds", "frames"), ("size", "aspect_ratio")):
             # who names one of a pair no longer means the other
@@ -176,17 +184,25 @@ class Drafts:
         for name in ("prompt", "model"):
             if given.get(name, "") is None:
                 del given[name]
+        model, card = self._model(given.get("model", asked.model), dialect, warnings)
         if "model" in given:
-            given["model"] = self._model(given["model"], "native", warnings)[0]
-        asked = GenerationRequest.from_dict(job.order.request)
+            given["model"] = model
+        if dialect in ("openai", "xai"):
+            fps = given.get("fps", asked.fps)
+            given |= {"size": _nearest_size(given["size"], card, warnings)} if given.get("size") else {}
+            given |= (
+                {"seconds": _nearest_seconds(given["seconds"], fps, card, warnings)} if given.get("seconds") else {}
+            )
+        # what was said of fields that are others now no longer holds
+        earlier = [w for w in order.resolved.get("dialect_warnings", ()) if _field_of(w) not in given]
         return Draft(
             request=asked.replace(**given),
-            dialect=job.order.dialect,  # pyright: ignore[reportArgumentType]
-            kind=job.order.kind,
-            warnings=tuple(warnings),
-            rewrites=form.rewrite,
-            priority=form.priority if "priority" in form.model_fields_set else job.order.priority,
-            parents=job.order.parents,
+            dialect=order.dialect,  # pyright: ignore[reportArgumentType]
+            kind=order.kind,
+            warnings=(*earlier, *warnings),
+            rewrites=form.rewrite if "rewrite" in form.model_fields_set else order.resolved.get("rewrite", True),
+            priority=form.priority if "priority" in form.model_fields_set else order.priority,
+            parents=order.parents,
         )
 
     def _model(self, name: str | None, dialect: Dialect, warnings: list[str]) -> tuple[str, ModelCard]:
@@ -231,30 +247,41 @@ def made_from(job: Job) -> GenerationRequest:
     return GenerationRequest.from_dict(job.order.resolved.get("request", job.order.request))
 
 
+def _field_of(warning: str) -> str:
+    """Our name of the field that ``warning`` is about."""
+    name = warning.partition(":")[0]
+    return {"resolution": "size", "motion_bucket_id": "motion"}.get(name, name)
+
+
 def _new(
     form: VideoCreate | GenerationCreate,
+    words: Dialect,
     dialect: Dialect,
     model: str,
     fields: Mapping[str, Any],
     first: Picture | None,
     warnings: list[str],
 ) -> Draft:
-    name = _PICTURES[dialect]
+    name = _PICTURES[words]
+    names = {**_NAMES[words], **({} if form.keyframes else {"keyframes": name})}
     pictures = [] if first is None else [(0.0, name, first)]
     pictures += [(k.at_s, f"keyframes.{i}.image", k.image) for i, k in enumerate(form.keyframes)]
-    request = GenerationRequest(
-        prompt=form.prompt,
-        model=model,
-        keyframes=tuple(Keyframe(_LATER, at_s) for at_s, _, _ in pictures),
-        **_same(form),
-        **fields,
-    )
+    try:
+        request = GenerationRequest(
+            prompt=form.prompt,
+            model=model,
+            keyframes=tuple(Keyframe(_LATER, at_s) for at_s, _, _ in pictures),
+            **_same(form),
+            **fields,
+        )
+    except InvalidInput as e:
+        raise of_input(e, names) from e
     return Draft(
         request=request,
         dialect=dialect,
         pictures=tuple((i, place, picture) for i, (_, place, picture) in enumerate(pictures)),
         warnings=tuple(warnings),
-        names={**_NAMES[dialect], **({} if form.keyframes else {"keyframes": name})},
+        names=names,
         rewrites=form.rewrite,
         priority=form.priority,
         wait_s=form.wait_s,

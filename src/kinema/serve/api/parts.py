@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
 
@@ -11,10 +10,11 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ValidationError
 from starlette.concurrency import run_in_threadpool
 
+from kinema.core.errors import choices
 from kinema.serve.api.auth import allowed
-from kinema.serve.api.body import Body, read_body
+from kinema.serve.api.body import Body, read_body, read_json
 from kinema.serve.api.orders import Dialect
-from kinema.serve.api.problems import of_validation
+from kinema.serve.api.problems import ApiError, of_validation
 from kinema.serve.api.queue import NOWHERE, Place
 from kinema.serve.api.service import Service, Submitted
 from kinema.serve.api.views import poll_after_ms, view
@@ -43,6 +43,7 @@ ToSubmit = Annotated[Caller, Depends(allowed("submit"))]
 ToRead = Annotated[Caller, Depends(allowed("read"))]
 ToCancel = Annotated[Caller, Depends(allowed("cancel"))]
 BodyIn = Annotated[Body, Depends(read_body)]
+JsonIn = Annotated[Body, Depends(read_json)]
 
 
 async def service_of(request: Request) -> Service:
@@ -53,10 +54,24 @@ async def service_of(request: Request) -> Service:
 Parts = Annotated[Service, Depends(service_of)]
 
 
+async def only_known_parameters(request: Request) -> None:
+    """Raises: ApiError for a query parameter that the route doesn't have: ``dryrun`` for ``dry_run`` would make a job."""
+    route = request.scope["route"]
+    if not route.path.startswith("/v1"):
+        # whoever looks whether the server is up may add what they like
+        return
+    known = {p.alias for p in route.dependant.query_params}
+    for name in request.query_params:
+        if name not in known:
+            shown = ascii(name[:64])[1:-1]
+            rule = f"is no parameter of this path; {choices(sorted(known))}" if known else "this path has no parameters"
+            raise ApiError(400, "input.unknown_parameter", f"{shown}: {rule}", field=shown)
+
+
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """What a route answers besides success."""
     content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    every = sorted({401, 403, 413, 414, 421, 429, 431, 503, *statuses})
+    every = sorted({400, 401, 403, 413, 414, 421, 429, 431, 503, *({408} if 415 in statuses else ()), *statuses})
     return {status: {"description": _DESCRIPTIONS[status], "content": content} for status in every}
 
 
@@ -73,7 +88,8 @@ _DESCRIPTIONS = {
     401: "No key was given, or not a valid one.",
     403: "The key may not do this, or a page of another site asks.",
     404: "There is no such job of this caller's.",
-    409: "The job's state does not allow it.",
+    408: "The body came too slowly.",
+    409: "The state of the job, or of the secret, does not allow it.",
     410: "The files are gone.",
     413: "The body is too large.",
     414: "The path is too long.",
@@ -84,7 +100,7 @@ _DESCRIPTIONS = {
     429: "The queue is full, or a quota is used up; `Retry-After` says when to come again.",
     431: "Too many headers.",
     500: "The server failed.",
-    503: "The storage can't be used at the moment.",
+    503: "The storage can't be used at the moment, or as many pictures as may are being taken in; `Retry-After` says when to come again.",
 }
 
 
@@ -112,9 +128,9 @@ async def status_answer(
     return await run_in_threadpool(answer, request, service, job, dialect)
 
 
-def place_of(service: Service, job: Job, *, at: float = 0.0) -> Place:
-    """Where ``job`` is in the queue, looked at no earlier than ``at`` (``time.monotonic``)."""
-    return NOWHERE if job.status.is_final else service.queue.place(job.id, at=at)
+def place_of(service: Service, job: Job) -> Place:
+    """Where ``job`` is in the queue."""
+    return NOWHERE if job.status.is_final else service.queue.place(job.id)
 
 
 def made_answer(request: Request, made: Submitted, dialect: Dialect | None) -> Response:
@@ -123,8 +139,8 @@ def made_answer(request: Request, made: Submitted, dialect: Dialect | None) -> R
     if made.is_replay:
         headers["idempotency-replayed"] = "true"
     service = request.app.state.service
-    # a look at the queue from before the job was made doesn't know it
-    place = place_of(service, made.job, at=time.monotonic())
+    # a look at the queue from before the job was made doesn't know it; to look anew for each would slow down with the queue
+    place = place_of(service, made.job) if made.is_replay else service.queue.add(made.job)
     return answer(request, service, made.job, dialect, place=place, headers=headers)
 
 

@@ -26,15 +26,23 @@ class Planned:
     cost: float
     plan_key: str
 
-    def order(self, asked: GenerationRequest, *, warnings: Sequence[str] = (), **fields: Any) -> Order:
+    def order(
+        self, asked: GenerationRequest, *, warnings: Sequence[str] = (), rewrites: bool = True, **fields: Any
+    ) -> Order:
         """The order of a job: ``request`` as it was asked for, and in ``resolved``:
 
-        ``{"request": what a worker runs, as `GenerationRequest.to_dict` gives it, "warnings": [...]}``.
+        ``{"request": what a worker runs, as `GenerationRequest.to_dict` gives it, "warnings": [...]}``, and what a change of the job goes
+        on from: ``"rewrite"``, whether its prompt may be rewritten, and ``"dialect_warnings"``, of what its dialect mapped (``warnings``).
         """
         return Order(
             model=self.request.model,
             request=asked.to_dict(),
-            resolved={"request": self.request.to_dict(), "warnings": [*warnings, *self.warnings]},
+            resolved={
+                "request": self.request.to_dict(),
+                "warnings": [*warnings, *self.warnings],
+                "rewrite": rewrites,
+                "dialect_warnings": list(warnings),
+            },
             shape=self.shape,
             steps=self.steps,
             cost=self.cost,

@@ -88,6 +88,9 @@ class ApiError(Exception):
         # ASCII: whatever was sent, broken Unicode too, can be told
         content = json.dumps(self.body, ensure_ascii=True).encode()
         asks = {"www-authenticate": "Bearer"} if self.status == 401 else {}
+        if self.status == 408:
+            # the rest of the request may come for ever
+            asks = {"connection": "close"}
         headers = {**(headers or {}), **after, **asks, "cache-control": "no-store"}
         return Response(content, self.status, headers, media_type="application/problem+json")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import heapq
 import threading
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import RowMapping, and_, select
@@ -13,6 +12,7 @@ from sqlalchemy import RowMapping, and_, select
 from kinema.core.jobs import JobState
 from kinema.serve.jobs.database import Database
 from kinema.serve.jobs.eta import Eta, Run, predict
+from kinema.serve.jobs.job import Job
 from kinema.serve.jobs.order import in_order
 from kinema.serve.jobs.reading import HELD, read_queue, runs_of
 from kinema.serve.jobs.schema import attempts, jobs
@@ -27,6 +27,24 @@ class Place:
 
 
 NOWHERE = Place(position=None, eta=None)
+_NO_TIME = Eta(median_s=0, p90_s=0)
+
+
+@dataclass(kw_only=True)
+class Seen:
+    """The queue at one moment: every place, how many wait, when workers are free after them all, and what a job usually takes."""
+
+    places: dict[str, Place]
+    waiting: int = 0
+    free: tuple[list[float], list[float]]
+    typical: Eta | None = None
+
+    def append(self, job_id: str, own: Eta | None) -> None:
+        """One more behind all others, which lasts ``own`` once it runs."""
+        lasts = own or self.typical or _NO_TIME
+        ends = Eta(median_s=_end(self.free[0], lasts.median_s), p90_s=_end(self.free[1], lasts.p90_s))
+        self.places[job_id] = Place(position=self.waiting, eta=own and ends)
+        self.waiting += 1
 
 
 class QueueView:
@@ -35,7 +53,7 @@ class QueueView:
     def __init__(self, database: Database, *, device: str, workers: int, fresh_s: float = 0.5) -> None:
         self._database, self._device, self._workers, self._fresh_s = database, device, workers, fresh_s
         self._lock = threading.Lock()
-        self._places: Mapping[str, Place] = {}
+        self._seen = Seen(places={}, free=([], []))
         self._read_at = float("-inf")
 
     @property
@@ -43,14 +61,27 @@ class QueueView:
         """Whether `place` would answer without a look at the database."""
         return self._read_at >= time.monotonic() - self._fresh_s
 
-    def place(self, job_id: str, *, at: float = 0.0) -> Place:
-        """Where the job stands; `NOWHERE` if it neither waits nor runs. ``at``: what is older (`time.monotonic`) won't do."""
+    def place(self, job_id: str) -> Place:
+        """Where the job stands; `NOWHERE` if it neither waits nor runs."""
         with self._lock:
-            if self._read_at < max(at, time.monotonic() - self._fresh_s):
-                now = time.monotonic()
-                self._places = places(self._database, device=self._device, workers=self._workers)
-                self._read_at = now
-            return self._places.get(job_id, NOWHERE)
+            self._look()
+            return self._seen.places.get(job_id, NOWHERE)
+
+    def add(self, job: Job) -> Place:
+        """Where ``job`` stands, which was just made: behind all that were seen a moment ago, whatever the next look will say."""
+        order = job.order
+        own = self.run_time(model=order.model, shape=order.shape, steps=order.steps, cost=order.cost)
+        with self._lock:
+            self._look()
+            if job.id not in self._seen.places:
+                self._seen.append(job.id, own)
+            return self._seen.places[job.id]
+
+    def _look(self) -> None:
+        now = time.monotonic()
+        if self._read_at < now - self._fresh_s:
+            self._seen = look(self._database, device=self._device, workers=self._workers)
+            self._read_at = now
 
     def run_time(self, *, model: str, shape: str, steps: int, cost: float) -> Eta | None:
         """How long a job would run, without the queue."""
@@ -63,8 +94,8 @@ class QueueView:
             return len(read_queue(connection, now)[0])
 
 
-def places(database: Database, *, device: str, workers: int) -> dict[str, Place]:
-    """Job -> place, of all that wait or run; the same estimates as `kinema.serve.jobs.reading.eta` makes one by one."""
+def look(database: Database, *, device: str, workers: int) -> Seen:
+    """All that wait or run; the same estimates as `kinema.serve.jobs.reading.eta` makes one by one."""
     with database.read() as (connection, now):
         of_attempt = and_(attempts.c.job_id == jobs.c.id, attempts.c.fence == jobs.c.fence)
         query = (
@@ -93,26 +124,24 @@ def places(database: Database, *, device: str, workers: int) -> dict[str, Place]
 
     held = [row for row in rows.values() if row["status"] in HELD]
     found = {row["id"]: Place(position=None, eta=lasts(row) and left(row, None)) for row in held}
-    own = [lasts(rows[job_id]) for job_id in order]
+    own = {job_id: lasts(rows[job_id]) for job_id in order}
     # jobs of which nothing is known count like one of which something is
-    typical = next((eta for eta in own if eta is not None), None)
+    typical = next((eta for eta in own.values() if eta is not None), None)
     running = [eta for row in held if (eta := left(row, typical)) is not None]
-    medians = _ends(
-        [e.median_s for e in running], [(e or typical or Eta(median_s=0, p90_s=0)).median_s for e in own], workers
-    )
-    p90s = _ends([e.p90_s for e in running], [(e or typical or Eta(median_s=0, p90_s=0)).p90_s for e in own], workers)
-    for position, (job_id, eta, median_s, p90_s) in enumerate(zip(order, own, medians, p90s, strict=True)):
-        found[job_id] = Place(position=position, eta=eta and Eta(median_s=median_s, p90_s=p90_s))
-    return found
+    free = (_free([e.median_s for e in running], workers), _free([e.p90_s for e in running], workers))
+    seen = Seen(places=found, free=free, typical=typical)
+    for job_id in order:
+        seen.append(job_id, own[job_id])
+    return seen
 
 
-def _ends(running: list[float], waiting: list[float], workers: int) -> list[float]:
-    """When each of ``waiting`` ends: ``workers`` finish what is ``running`` and take them in order."""
-    free = sorted(running + [0.0] * (workers - len(running)))[: max(1, workers)]
-    heapq.heapify(free)
-    ends = []
-    for seconds in waiting:
-        end = heapq.heappop(free) + seconds
-        ends.append(end)
-        heapq.heappush(free, end)
-    return ends
+def _free(running: list[float], workers: int) -> list[float]:
+    """When each of ``workers`` has finished what is ``running``: a heap."""
+    return sorted(running + [0.0] * (workers - len(running)))[: max(1, workers)]
+
+
+def _end(free: list[float], seconds: float) -> float:
+    """When a job ends that lasts ``seconds``, on the worker that is free first."""
+    end = heapq.heappop(free) + seconds
+    heapq.heappush(free, end)
+    return end

@@ -20,7 +20,7 @@ from kinema.core.request import GenerationRequest
 from kinema.serve.api.auth import Authenticate
 from kinema.serve.api.intake import Intake
 from kinema.serve.api.metrics import Meters
-from kinema.serve.api.orders import Draft, Drafts
+from kinema.serve.api.orders import Dialect, Draft, Drafts, made_from
 from kinema.serve.api.planner import Planned, Planner
 from kinema.serve.api.problems import ApiError, not_found, of_input, of_refusal
 from kinema.serve.api.queue import QueueView
@@ -30,9 +30,10 @@ from kinema.serve.jobs.commands import Command, Edit, Refusal
 from kinema.serve.jobs.job import Job, Order
 from kinema.serve.jobs.schema import blobs, jobs
 from kinema.serve.jobs.store import JobStore
-from kinema.serve.keys import Caller, charge
+from kinema.serve.keys import Caller, charge, recharge
 from kinema.serve.settings import Settings
 from kinema.wire.fields import JOB_ID
+from kinema.wire.requests import VideoChange
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -122,23 +123,22 @@ class Service:
             raise
 
     def _submit(self, draft: Draft, caller: Caller, reservation: keys.Reservation | None) -> Job:
+        check_priority(draft.priority, caller)
         within = self._within(draft)
         # everything that can be refused without a picture is, before one is fetched
         planned = self.plan(draft)
-        refs = {index: self.intake.keep(picture, field) for index, field, picture in draft.pictures}
+        refs = self.intake.keep(draft.pictures)
         asked, planned = (
             with_pictures(draft.request, refs),
             replace(planned, request=with_pictures(planned.request, refs)),
         )
         order = self._order(asked, planned, draft, caller.owner)
-        request = planned.request
-        seconds = request.frames / request.fps if request.frames and request.fps else 0.0
         outcome = self.store.submit(
             order,
             reservation=reservation,
             inputs=media_of(asked),
             wait_s=draft.wait_s,
-            within=[charge(caller, seconds=seconds), *within],
+            within=[charge(caller, seconds=_seconds(planned.request)), *within],
         )
         return accepted(outcome)
 
@@ -149,19 +149,33 @@ class Service:
             raise UnsupportedRequest("webhook_url", draft.webhook_url, "this server sends no webhooks")
         return []
 
-    def change(self, job: Job, make: Callable[[], Draft]) -> Job:
-        """``job`` with another order. Raises: ApiError."""
-        draft = make()
-        order = self._order(draft.request, self.plan(draft), draft, job.order.owner)
-        return self.apply(job, Edit(order=order))
+    def change(self, job: Job, form: VideoChange, caller: Caller, *, drafts: Drafts, dialect: Dialect) -> Job:
+        """``job`` with the fields that ``form`` names, in the words of ``dialect``. Raises: ApiError."""
+        given = form.model_fields_set
+        if "priority" in given:
+            check_priority(form.priority, caller)
+        if given <= {"priority"}:
+            order = replace(job.order, **dict.fromkeys(given, form.priority))
+        else:
+            draft = drafts.change(job, form, dialect)
+            # a seed that was drawn was told, and stays as well
+            seed = draft.request.seed if "seed" in given else made_from(job).seed
+            planned = self.plan(replace(draft, request=draft.request.replace(seed=seed)))
+            order = self._order(draft.request, planned, draft, job.order.owner)
+        more = recharge(caller, lambda job: _seconds(made_from(job)))
+        return accepted(self.store.apply(job.id, Edit(order=order), owner=job.order.owner, within=more))
 
     def apply(self, job: Job, command: Command) -> Job:
         """The job after ``command``. Raises: ApiError."""
         return accepted(self.store.apply(job.id, command, owner=job.order.owner))
 
-    def dry_run(self, draft: Draft) -> dict[str, Any]:
+    def dry_run(self, draft: Draft, caller: Caller) -> dict[str, Any]:
         """What ``draft`` would take; no picture is fetched and no job made. Raises: ApiError."""
+        check_priority(draft.priority, caller)
+        self._within(draft)
         planned = self.plan(draft)
+        for _, field, picture in draft.pictures:
+            self.intake.check(picture, field)
         eta = self.queue.run_time(
             model=planned.request.model, shape=planned.shape, steps=planned.steps, cost=planned.cost
         )
@@ -192,6 +206,7 @@ class Service:
         return planned.order(
             asked,
             warnings=draft.warnings,
+            rewrites=draft.rewrites,
             owner=owner,
             dialect=draft.dialect,
             kind=draft.kind,
@@ -205,6 +220,19 @@ def accepted(outcome: Job | Refusal) -> Job:
     if isinstance(outcome, Refusal):
         raise of_refusal(outcome)
     return outcome
+
+
+def check_priority(priority: int, caller: Caller) -> None:
+    """Raises: ApiError if the caller's key may not ask for so much."""
+    most = caller.limits.max_priority
+    if caller.key_id is not None and priority > most:
+        message = f"priority: {priority}: this key may ask for {most} at most"
+        raise ApiError(403, "auth.priority", message, field="priority")
+
+
+def _seconds(request: GenerationRequest) -> float:
+    """The length of the clip that a worker makes of ``request``."""
+    return request.frames / request.fps if request.frames and request.fps else 0.0
 
 
 def with_pictures(request: GenerationRequest, refs: Mapping[int, str]) -> GenerationRequest:

@@ -10,10 +10,11 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from kinema.core.jobs import JobState
 from kinema.serve.api.content import Variant, content
 from kinema.serve.api.events import server_sent, told
+from kinema.serve.api.orders import Dialect
 from kinema.serve.api.parts import (
     AnyVideo,
-    BodyIn,
     DialectHeader,
+    JsonIn,
     Parts,
     ToCancel,
     ToRead,
@@ -128,13 +129,14 @@ def delete_video(service: Parts, caller: ToCancel, id: VideoId) -> Response:
     response_model=None,
 )
 def change_video(
-    request: Request, service: Parts, caller: ToSubmit, id: VideoId, body: BodyIn, dialect: DialectHeader = None
+    request: Request, service: Parts, caller: ToSubmit, id: VideoId, body: JsonIn, dialect: DialectHeader = None
 ) -> Response:
-    """Until its first attempt. Without a seed of its own the job gets another one."""
+    """Until its first attempt. What isn't named stays, a seed that was drawn too; `"seed": null` draws another."""
     form = parse(asked_as.VideoChange, body)
     job = service.find(id, caller)
     drafts = service.drafts(caller, base_url(request))
-    return answer(request, service, service.change(job, lambda: drafts.change(job, form)), dialect)
+    words: Dialect = dialect or job.order.dialect  # pyright: ignore[reportAssignmentType]
+    return answer(request, service, service.change(job, form, caller, drafts=drafts, dialect=words), dialect)
 
 
 @router.post(
@@ -184,7 +186,7 @@ def resume_video(
     response_model=None,
 )
 def move_video(
-    request: Request, service: Parts, caller: ToSubmit, id: VideoId, body: BodyIn, dialect: DialectHeader = None
+    request: Request, service: Parts, caller: ToSubmit, id: VideoId, body: JsonIn, dialect: DialectHeader = None
 ) -> Response:
     """Among your own queued jobs of the same priority; others' keep their places."""
     form = parse(asked_as.VideoMove, body)

@@ -112,9 +112,10 @@ def _native(job: Job, place: Place, base_url: str) -> dict[str, Any]:
         "eta_seconds": _eta(place, "median_s"),
         "eta_p90_seconds": _eta(place, "p90_s"),
         "progress": progress(job),
-        "phase": job.phase,
-        "step": job.step,
-        "steps": job.steps or order.steps,
+        # the last phase counted files
+        "phase": None if isinstance(state, Succeeded) else job.phase,
+        "step": order.steps if isinstance(state, Succeeded) else job.step,
+        "steps": order.steps if isinstance(state, Succeeded) else job.steps or order.steps,
         "attempts": job.fence,
         "parents": list(order.parents),
         "request": dict(order.request),

@@ -9,9 +9,10 @@ from typing import Annotated, Any, Literal, TypeVar
 from fastapi import APIRouter, Path, Query, Response
 from fastapi.responses import JSONResponse
 
-from kinema.serve.api.parts import BodyIn, Parts, ToRead, ToSubmit, parse, problems, takes
+from kinema.serve.api.parts import JsonIn, Parts, ToRead, ToSubmit, parse, problems, takes
 from kinema.serve.api.problems import ApiError, not_found
 from kinema.serve.fetch import Guard
+from kinema.serve.jobs.database import Database
 from kinema.serve.webhooks import deliveries as sent
 from kinema.serve.webhooks import endpoints as kept
 from kinema.wire import access
@@ -35,7 +36,7 @@ def webhook_routes(guard: Guard) -> APIRouter:
         openapi_extra=takes(access.WebhookCreate),
         response_model=None,
     )
-    def create_webhook(service: Parts, caller: ToSubmit, body: BodyIn) -> Response:
+    def create_webhook(service: Parts, caller: ToSubmit, body: JsonIn) -> Response:
         """Events of all your jobs, those under way included, are sent there from now on. The answer has the secret that signs them."""
         form, database = parse(access.WebhookCreate, body), service.store.database
         fields = {"url": form.url, "events": form.events, "description": form.description}
@@ -64,15 +65,15 @@ def webhook_routes(guard: Guard) -> APIRouter:
     @router.post(
         "/secret/rotate",
         summary="Another secret for `webhook_url`",
-        responses={200: {"model": access.WebhookSecret}, **problems(400, 415)},
+        responses={200: {"model": access.WebhookSecret}, **problems(400, 409, 415)},
         openapi_extra=takes(access.SecretRotate),
         response_model=None,
     )
-    def rotate_own_secret(service: Parts, caller: ToSubmit, body: BodyIn) -> Response:
-        """The one before signs too for a while."""
+    def rotate_own_secret(service: Parts, caller: ToSubmit, body: JsonIn) -> Response:
+        """The one before signs too for a while, in which there is no other, unless `keep_old_seconds` is 0."""
         form = parse(access.SecretRotate, body)
         keep = form.keep_old_seconds
-        return _secrets(kept.rotate_secret(service.store.database, owner=caller.owner, keep_old_s=keep))
+        return _rotated(service.store.database, owner=caller.owner, keep_old_s=keep)
 
     @router.get(
         "/deliveries",
@@ -134,7 +135,7 @@ def webhook_routes(guard: Guard) -> APIRouter:
         openapi_extra=takes(access.WebhookChange),
         response_model=None,
     )
-    def change_webhook(service: Parts, caller: ToSubmit, id: WebhookId, body: BodyIn) -> Response:
+    def change_webhook(service: Parts, caller: ToSubmit, id: WebhookId, body: JsonIn) -> Response:
         """What isn't given stays. Switched on again, it begins without failures."""
         _check(id, "whe_")
         form = parse(access.WebhookChange, body)
@@ -168,16 +169,16 @@ def webhook_routes(guard: Guard) -> APIRouter:
     @router.post(
         "/{id}/rotate",
         summary="Another secret",
-        responses={200: {"model": access.WebhookSecret}, **problems(400, 404, 415)},
+        responses={200: {"model": access.WebhookSecret}, **problems(400, 404, 409, 415)},
         openapi_extra=takes(access.SecretRotate),
         response_model=None,
     )
-    def rotate_secret(service: Parts, caller: ToSubmit, id: WebhookId, body: BodyIn) -> Response:
-        """The one before signs too for a while, so that a receiver can change over."""
+    def rotate_secret(service: Parts, caller: ToSubmit, id: WebhookId, body: JsonIn) -> Response:
+        """The one before signs too for a while, so that a receiver can change over; no other meanwhile, unless `keep_old_seconds` is 0."""
         _check(id, "whe_")
         keep = parse(access.SecretRotate, body).keep_old_seconds
         database, owner = service.store.database, caller.owner
-        return _secrets(kept.rotate_secret(database, owner=owner, endpoint_id=id, keep_old_s=keep))
+        return _rotated(database, owner=owner, endpoint_id=id, keep_old_s=keep)
 
     @router.post(
         "/{id}/test",
@@ -212,6 +213,13 @@ def _there(found: T | None) -> T:
 def _webhook(endpoint: kept.Endpoint) -> dict[str, Any]:
     fields = {name: value for name, value in asdict(endpoint).items() if name != "owner"}
     return {**fields, "object": "webhook"}
+
+
+def _rotated(database: Database, **which: Any) -> Response:
+    try:
+        return _secrets(kept.rotate_secret(database, **which))
+    except kept.OldSecretLive as e:
+        raise ApiError(409, "webhook.old_secret_live", str(e), retry_after_s=e.retry_after_s) from e
 
 
 def _secrets(secrets: kept.Secrets | None) -> Response:

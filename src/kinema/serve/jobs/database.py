@@ -10,13 +10,14 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from kinema.core.errors import InvalidInput, StorageError
 
 # the newest file in migrations/versions
 HEAD = "0002"
 MIGRATIONS = Path(__file__).parent / "migrations"
-# how long a writer waits for the others on SQLite, which lets in one at a time
+# how long a writer waits for the others on SQLite, which lets in one at a time, and anybody for a connection
 BUSY_S = 30
 _DRIVERS = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
 _CLOCKS = {
@@ -28,7 +29,7 @@ _ADVISORY_LOCK = 0x6B696E656D61
 
 
 class Database:
-    """A pool of connections to ``url``, and a clock: the database's own, which all machines share, unless one is given.
+    """Connections to ``url``, and a clock: the database's own, which all machines share, unless one is given.
 
     Raises: InvalidInput for another kind of URL or a database of a newer Kinema; StorageError where it can't be reached.
     """
@@ -39,10 +40,10 @@ class Database:
         self._clock = clock
         self.is_sqlite = parsed.get_backend_name() == "sqlite"
         try:
-            self._engine = _sqlite(parsed) if self.is_sqlite else sa.create_engine(parsed, pool_pre_ping=True)
+            # writers that wait for each other keep their connections: readers have their own, and wait for none of them
+            self._reading, self._writing = (_engine(parsed, writes=writes) for writes in (False, True))
         except ImportError as e:
             raise InvalidInput("database", self.name, "needs psycopg: pip install 'kinema[postgres]'") from e
-        self._writing = self._engine.execution_options(writes=True)
         try:
             self._migrate()
         except BaseException:
@@ -51,12 +52,13 @@ class Database:
 
     def close(self) -> None:
         """Closes every connection."""
-        self._engine.dispose()
+        self._reading.dispose()
+        self._writing.dispose()
 
     @contextmanager
     def read(self) -> Iterator[tuple[sa.Connection, float]]:
         """A connection that only reads, and the time."""
-        with self._errors(), self._engine.connect() as connection:
+        with self._errors(), self._reading.connect() as connection:
             yield connection, self._now(connection)
 
     @contextmanager
@@ -73,7 +75,7 @@ class Database:
     def _now(self, connection: sa.Connection) -> float:
         if self._clock is not None:
             return self._clock()
-        return float(connection.exec_driver_sql(_CLOCKS[self._engine.dialect.name]).scalar_one())
+        return float(connection.exec_driver_sql(_CLOCKS[connection.dialect.name]).scalar_one())
 
     def _migrate(self) -> None:
         with self.write(alone=True) as (connection, _):
@@ -104,6 +106,8 @@ class Database:
                 reason = " ".join(str(e.orig).split())
                 raise StorageError(f"{self.name}: the database can't be used: {reason}") from e
             raise
+        except PoolTimeoutError as e:
+            raise StorageError(f"{self.name}: the database can't be used: every connection to it is taken") from e
 
 
 def _parse(url: str) -> sa.URL:
@@ -118,8 +122,10 @@ def _parse(url: str) -> sa.URL:
     return parsed.set(drivername=_DRIVERS[kind])
 
 
-def _sqlite(url: sa.URL) -> sa.Engine:
-    engine = sa.create_engine(url, connect_args={"timeout": BUSY_S})
+def _engine(url: sa.URL, *, writes: bool) -> sa.Engine:
+    if url.get_backend_name() != "sqlite":
+        return sa.create_engine(url, pool_pre_ping=True, pool_timeout=BUSY_S)
+    engine = sa.create_engine(url, connect_args={"timeout": BUSY_S}, pool_timeout=BUSY_S)
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _: object) -> None:
@@ -131,7 +137,6 @@ def _sqlite(url: sa.URL) -> sa.Engine:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: sa.Connection) -> None:
-        writes = connection.get_execution_options().get("writes", False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine

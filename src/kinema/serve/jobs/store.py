@@ -6,13 +6,14 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
-from sqlalchemy import Connection, bindparam, func, insert, select
+from sqlalchemy import ColumnElement, Connection, bindparam, func, insert, or_, select
 
 from kinema.core.jobs import JobState
 from kinema.serve.jobs.commands import (
     MAX_DEATHS,
     Claim,
     Command,
+    Expire,
     ExpireLease,
     Heartbeat,
     Limits,
@@ -34,6 +35,7 @@ from kinema.serve.jobs.schema import blobs, jobs
 Signal = Literal["go_on", "cancel", "pause", "lost"]
 # built once: putting together a query of so many columns takes longer than asking it
 _BY_ID = select(jobs).where(jobs.c.id == bindparam("job_id"))
+_AT_ONCE = 500
 _NONE_SUCH = Refusal(code="not_found", message="there is no such job")
 
 
@@ -116,11 +118,25 @@ class JobStore:
             row = connection.execute(_BY_ID, {"job_id": job_id}).mappings().one_or_none()
         return None if row is None or owner not in (None, row["owner"]) else job_of(row)
 
-    def apply(self, job_id: str, *commands: Command, owner: str | None = None) -> Job | Refusal:
-        """The job after all of ``commands``, or why none was carried out. With ``owner`` only if the job is that owner's."""
-        with self.database.write() as (connection, now):
+    def apply(
+        self,
+        job_id: str,
+        *commands: Command,
+        owner: str | None = None,
+        within: Callable[[Connection, Job, Job, float], None] | None = None,
+    ) -> Job | Refusal:
+        """The job after all of ``commands``, or why none was carried out. With ``owner`` only if the job is that owner's.
+
+        ``within`` runs in the same transaction, and alone, with the job before and after and the time; if it raises, nothing has changed.
+        """
+        with self.database.write(alone=within is not None) as (connection, now):
             job = lock(connection, job_id, owner=owner)
-            return _NONE_SUCH if job is None else run(connection, job, commands, now)
+            if job is None:
+                return _NONE_SUCH
+            after = run(connection, job, commands, now)
+            if within is not None and isinstance(after, Job):
+                within(connection, job, after, now)
+            return after
 
     def claim(
         self,
@@ -170,15 +186,15 @@ class JobStore:
         return signals
 
     def reap(self) -> list[Job]:
-        """The jobs whose leases ran out, after that: queued again, canceled, or failed."""
-        held = jobs.c.status.in_(HELD)
+        """The jobs whose leases or waits ran out, after that, at most 500 a call: queued again, canceled, failed or expired."""
         with self.database.read() as (connection, now):
-            if connection.execute(select(jobs.c.id).where(held, jobs.c.lease_until <= now).limit(1)).first() is None:
+            if connection.execute(select(jobs.c.id).where(_is_due(now)).limit(1)).first() is None:
                 return []
         with self.database.write() as (connection, now):
-            due = select(jobs).where(held, jobs.c.lease_until <= now).with_for_update(skip_locked=True)
+            due = select(jobs).where(_is_due(now)).limit(_AT_ONCE).with_for_update(skip_locked=True)
             found = [job_of(row) for row in connection.execute(due).mappings()]
-            after = [run(connection, job, (ExpireLease(max_deaths=self.max_deaths),), now) for job in found]
+            lease = ExpireLease(max_deaths=self.max_deaths)
+            after = [run(connection, j, (Expire() if j.status is JobState.QUEUED else lease,), now) for j in found]
         return [job for job in after if isinstance(job, Job)]
 
     def reorder(self, job_id: str, *, before: str | None, owner: str | None = None) -> Job | Refusal:
@@ -209,6 +225,12 @@ class JobStore:
                 if other is not moved and other.position != shifts[other.id]:
                     run(connection, other, (Move(position=shifts[other.id], is_shift=True),), now)
             return run(connection, moved, (Move(position=places[queue.index(moved)]),), now)
+
+
+def _is_due(now: float) -> ColumnElement[bool]:
+    """Held by a lease that ran out, or queued for longer than it may wait."""
+    waits = jobs.c.status == JobState.QUEUED.value
+    return or_(jobs.c.status.in_(HELD) & (jobs.c.lease_until <= now), waits & (jobs.c.expires_at <= now))
 
 
 def _signal(job: Job | Refusal) -> Signal:

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, delete, func, insert, select, update
 
 from kinema.core.checks import check_number
-from kinema.core.errors import InvalidInput
+from kinema.core.errors import InvalidInput, KinemaError
 from kinema.core.jobs import JobState
 from kinema.serve.fetch import Guard
 from kinema.serve.jobs.database import Database
@@ -38,6 +38,14 @@ class Endpoint:
     disabled_reason: str | None
     failures: int
     created_at: float
+
+
+class OldSecretLive(KinemaError):
+    """A secret can't be changed again yet; it can in ``retry_after_s``."""
+
+    def __init__(self, *, retry_after_s: float) -> None:
+        super().__init__("the secret before this one still signs; keep_old_seconds: 0 ends it, and this one, at once")
+        self.retry_after_s = retry_after_s
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,14 +181,20 @@ def secrets_of(database: Database, *, owner: str, endpoint_id: str | None = None
 def rotate_secret(
     database: Database, *, owner: str, endpoint_id: str | None = None, keep_old_s: float = KEEP_OLD_SECRET_S
 ) -> Secrets | None:
-    """The secrets with a new one, where the one before signs too for ``keep_old_s`` more; None if there is no such endpoint."""
+    """The secrets with a new one, where the one before signs too for ``keep_old_s`` more; None if there is no such endpoint.
+
+    Raises: OldSecretLive while an older one still signs, which would end at once; with 0 that is asked for.
+    """
     check_number("keep_old_s", keep_old_s, least=0, most=30 * 86400)
     # alone: nobody else makes the first one meanwhile
     with database.write(alone=True) as (connection, now):
         if endpoint_id is not None and not _exists(connection, owner, endpoint_id):
             return None
         holder = endpoint_id or owner_holder(owner)
-        new = Secrets(current=new_secret(), old=_secrets(connection, holder).current, old_until=now + keep_old_s)
+        known = _secrets(connection, holder)
+        if keep_old_s and known.old_until is not None and known.old_until > now:
+            raise OldSecretLive(retry_after_s=known.old_until - now)
+        new = Secrets(current=new_secret(), old=known.current, old_until=now + keep_old_s)
         values = {"secret": new.current, "old_secret": new.old, "old_until": new.old_until}
         connection.execute(update(webhook_secrets).where(webhook_secrets.c.holder == holder).values(values))
     return new

@@ -79,14 +79,14 @@ def make_card(
         cameras=(),
         languages=facts.languages,
         cost=cost,
-        blocks=_blocks(folder),
+        blocks=transformer_blocks(folder),
         keyframes_at=facts.keyframes_at,
         one_spelling=False,
     )
 
 
-def _blocks(folder: ModelFolder) -> dict[str, BlockSizes]:
-    """How the parameters of the transformers lie."""
+def transformer_blocks(folder: ModelFolder) -> dict[str, BlockSizes]:
+    """How the parameters of the transformers lie, by the headers of their files. Raises: WeightsError."""
     found: dict[str, BlockSizes | None] = {}
     for name in folder.components:
         if name.startswith("transformer"):
