@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -135,7 +136,7 @@ def test_given_back_after_any_step_it_ends_in_the_same_bits_elsewhere(local: Pla
     worker = worker_of(local)
     apply = local.store.apply
 
-    def drain_then(job_id: str, *commands: c.Command, **options: str) -> object:
+    def drain_then(job_id: str, *commands: c.Command, **options: Any) -> object:
         if any(
             (isinstance(x, c.Step) and x.step == stop_at) or (isinstance(x, c.SaveCheckpoint) and x.step == stop_at)
             for x in commands
