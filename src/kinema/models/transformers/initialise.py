@@ -41,6 +41,21 @@ def init_transformer(model: VideoTransformer, generator: torch.Generator) -> Non
         layer.weight.zero_()
 
 
+@torch.no_grad()
+def init_with_tables(model: nn.Module, width: int, generator: torch.Generator) -> None:
+    """Fills every parameter of a transformer modulated by tables: variance-keeping weights, unit norms, zero biases.
+
+    Tables begin with numbers of variance 1 / ``width``, as published, instead of closed gates.
+    """
+    for name, parameter in model.named_parameters():
+        if name.endswith("scale_shift_table"):
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) / width**0.5)
+        elif parameter.ndim > 1 and name.endswith("weight"):
+            fill_normal(parameter, generator)
+        else:
+            parameter.fill_(1.0 if name.endswith("weight") else 0.0)
+
+
 def fill_normal(weight: Tensor, generator: torch.Generator) -> None:
     """Fills ``weight`` (out, in, ...) with a normal of variance 1 / fan-in, cut at two standard deviations."""
     std = 1 / math.sqrt(weight[0].numel())

@@ -23,7 +23,7 @@ from kinema.models.layers.norms import Fp32LayerNorm, RmsNorm, layer_norm
 from kinema.models.layers.patches import PatchConv3d
 from kinema.models.layers.rope import Table, apply_rope, rope_table
 from kinema.models.transformers.blocks import FeedForward
-from kinema.models.transformers.initialise import fill_normal
+from kinema.models.transformers.initialise import init_with_tables
 from kinema.models.transformers.modulation import add_gated, modulate
 from kinema.models.transformers.wan_config import WanTransformerConfig
 
@@ -166,14 +166,7 @@ class WanTransformer(nn.Module):
     @torch.no_grad()
     def init_weights(self, generator: torch.Generator) -> None:
         """Fills every parameter from ``generator``: variance-keeping weights, unit norms, zero biases; the velocity is zero."""
-        for name, parameter in self.named_parameters():
-            if name.endswith("scale_shift_table"):
-                # As published: small numbers instead of closed gates.
-                parameter.copy_(torch.randn(parameter.shape, generator=generator) / self.config.width**0.5)
-            elif parameter.ndim in (2, 5):
-                fill_normal(parameter, generator)
-            else:
-                parameter.fill_(1.0 if name.endswith("weight") else 0.0)
+        init_with_tables(self, self.config.width, generator)
         self.proj_out.weight.zero_()
 
     def forward(

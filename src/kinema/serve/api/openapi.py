@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +14,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from kinema.core.errors import UnsupportedRequest
 from kinema.wire import access, answers, requests
 
 if TYPE_CHECKING:
@@ -111,12 +112,12 @@ class _NoModels:
         return {}
 
     def resolve(self, request: GenerationRequest, *, rewrites: bool = True) -> Planned:
-        """Never asked."""
-        raise NotImplementedError
+        """Refused: there is no model."""
+        raise UnsupportedRequest("model", request.model, "this server has no models")
 
     def dry_run(self, planned: Planned) -> Mapping[str, Any]:
-        """Never asked."""
-        raise NotImplementedError
+        """Of nothing that `resolve` gave."""
+        raise UnsupportedRequest("model", planned.resolved, "this server has no models")
 
 
 def document() -> str:
@@ -149,5 +150,6 @@ def document() -> str:
 
 
 if __name__ == "__main__":
-    target = Path(sys.argv[1] if len(sys.argv) > 1 else "docs/openapi.json")
-    target.write_text(document(), encoding="utf-8")
+    parser = argparse.ArgumentParser(description="Writes the API's description.")
+    parser.add_argument("file", type=Path, nargs="?", default=Path("docs/openapi.json"))
+    parser.parse_args().file.write_text(document(), encoding="utf-8")
