@@ -7,18 +7,21 @@ VENV ?= .venv
 TORCH_INDEX ?=
 # Minutes for `make train-mini` and `make train-judges`.
 BUDGET ?= 60
+# How often somebody is killed in `make soak`: on each database, and with the shipped model.
+ROUNDS ?= 1000
+MINI_ROUNDS ?= 50
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt \
 	$(if $(TORCH_INDEX),--extra-index-url https://download.pytorch.org/whl/$(TORCH_INDEX))
 # record.py is what they share; the blind test needs a reader, parity has a target of its own, and the others take long: a quarter of an hour, or hours
-BENCHES := $(filter-out bench/record.py bench/blind_test.py bench/commands.py bench/judges.py bench/parity.py bench/time_to_quality.py bench/kill_rounds.py bench/published.py bench/steps.py,$(wildcard bench/*.py))
+BENCHES := $(filter-out bench/record.py bench/blind_test.py bench/commands.py bench/judges.py bench/parity.py bench/time_to_quality.py bench/kill_rounds.py bench/webhooks.py bench/eta.py bench/published.py bench/steps.py,$(wildcard bench/*.py))
 BASE := $(VENV)/.base-is-installed
 DEV := $(VENV)/.dev-is-installed
 REQUIREMENTS := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-rest test-all check format bench bench-parity pictures train-mini train-judges clean
+.PHONY: help demo test test-rest test-all check format bench bench-parity soak pictures train-mini train-judges clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1|/' | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -71,6 +74,16 @@ bench: $(DEV) ## measure this machine; results go to bench/results/
 
 bench-parity: $(DEV) ## compare published models' networks and pipelines with diffusers', in minutes; fails where a bound is broken
 	@$(BIN)/python bench/parity.py
+
+# one after another: each wants the machine for itself. All are bounded in time; any that finds something wrong ends it
+soak: $(DEV) ## what shows only in time, an hour or so: nothing lost under kills, every webhook delivered, times foretold, latencies
+	@for database in sqlite postgresql; do \
+		$(BIN)/python bench/kill_rounds.py --rounds $(ROUNDS) --database $$database || exit 1; \
+		$(BIN)/python bench/webhooks.py --database $$database || exit 1; \
+	done
+	@$(BIN)/python bench/kill_rounds.py --engine mini --rounds $(MINI_ROUNDS)
+	@$(BIN)/python bench/eta.py
+	@$(BIN)/python bench/service.py
 
 pictures: $(DEV) ## draw the pictures of docs/world.md anew
 	@$(BIN)/python docs/world_pictures.py

@@ -4,7 +4,7 @@ has to end in the same bits. With ``--engine mini`` it is the shipped model in t
 is killed as well.
 
 python bench/kill_rounds.py [--rounds 1000] [--database sqlite|postgresql] [--seed 1]      # about a quarter of an hour each
-python bench/kill_rounds.py --engine mini [--rounds 50] [--database sqlite|postgresql]     # some ten minutes
+python bench/kill_rounds.py --engine mini [--rounds 50] [--batch 2] [--database sqlite|postgresql]     # some ten minutes
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ def mini_request(item: int) -> GenerationRequest:
     return GenerationRequest(prompt=prompt, frames=5, size="96x96", steps=MINI_STEPS, seed=item % MINI_SEEDS)
 
 
-def supervise(url: str, folder: str, lease_s: float) -> None:
+def supervise(url: str, folder: str, lease_s: float, batch: int) -> None:
     """A supervisor of real worker processes, until it is killed; the file ``workers`` says who they are."""
     # late: the fake engine's processes are to start quickly
     from kinema.app.worker.settings import WorkerSettings
@@ -140,6 +140,7 @@ def supervise(url: str, folder: str, lease_s: float) -> None:
         threads=1,
         lease_s=lease_s,
         checkpoint_every=MINI_EVERY,
+        batch=batch,
         max_deaths=NO_POISON,
     )
     supervisor = Supervisor(
@@ -190,6 +191,7 @@ class Harness:
     lease_s: float
     seed: int
     engine: str = "fake"
+    batch: int = 1
     kills: dict[str, float] = field(default_factory=dict)
     stops: dict[str, float] = field(default_factory=dict)
     submit_kills: int = 0
@@ -300,7 +302,7 @@ class Harness:
         return self._start("submit", submit, self.url, self.folder, self.engine)
 
     def _supervise(self) -> BaseProcess:
-        return self._start("supervise", supervise, self.url, self.folder, self.lease_s)
+        return self._start("supervise", supervise, self.url, self.folder, self.lease_s, self.batch)
 
     def _worker(self) -> BaseProcess:
         name = f"worker-{next(self._numbers)}"
@@ -345,7 +347,7 @@ def verify(
     store: JobStore, folder: str, is_right: Callable[[Job], bool] = has_right_bits
 ) -> tuple[list[str], Counter[str]]:
     """What is wrong, in words, and counts of what happened."""
-    problems, counts = [], Counter[str]()
+    problems, counts, claims = [], Counter[str](), Counter[tuple[str, float]]()
     jobs = {job.id: job for job in list_jobs(store.database, limit=10**6)}
     items = Counter(job.order.request["item"] for job in jobs.values())
     problems += [f"item {item}: {number} jobs" for item, number in items.items() if number != 1]
@@ -370,6 +372,7 @@ def verify(
             elif event.kind == "started" and event.data["from_step"] != last:
                 problems.append(f"{job.id}: went on from {event.data['from_step']}, not from checkpoint {last}")
             counts["resumed"] += event.kind == "started" and event.data["from_step"] > 0
+        claims.update((a["worker"], a["claimed_at"]) for a in attempts)
         counts += Counter(
             jobs=1,
             attempts=job.fence,
@@ -378,6 +381,7 @@ def verify(
             allowed=audit.allowed,
             steps_if_undisturbed=job.order.steps,
         )
+    counts["claimed_together"] = sum(number for number in claims.values() if number > 1)
     return problems, counts
 
 
@@ -393,12 +397,12 @@ def takeovers(store: JobStore, kills: Mapping[str, float]) -> list[float]:
 
 
 def run_rounds(
-    url: str, folder: str, *, rounds: int, seed: int, lease_s: float = LEASE_S, engine: str = "fake"
+    url: str, folder: str, *, rounds: int, seed: int, lease_s: float = LEASE_S, engine: str = "fake", batch: int = 1
 ) -> dict[str, Any]:
     """The result of ``rounds``; ``problems`` is empty if all is well. The database must be empty, and ``folder`` too."""
     store = open_store(url)
     is_right = mini_judge(folder) if engine == "mini" else has_right_bits
-    harness = Harness(store=store, url=url, folder=folder, lease_s=lease_s, seed=seed, engine=engine)
+    harness = Harness(store=store, url=url, folder=folder, lease_s=lease_s, seed=seed, engine=engine, batch=batch)
     begin = time.monotonic()
     try:
         for _ in range(rounds):
@@ -420,6 +424,7 @@ def run_rounds(
         "supervisor_kills": harness.supervisor_kills,
         **counts,
         "lease_s": lease_s,
+        "batch": batch,
         "takeover_median_s": round(statistics.median(waits), 3) if waits else None,
         "takeover_most_s": round(max(waits), 3) if waits else None,
         "seconds": round(time.monotonic() - begin, 1),
@@ -448,7 +453,9 @@ def main() -> None:
     parser.add_argument("--engine", choices=("fake", "mini"), default="fake")
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--batch", type=int, default=1, help="jobs that a real worker denoises together")
     parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
+    parser.add_argument("--out", type=Path, help="folder for the result, in place of bench/results")
     arguments = parser.parse_args()
     rounds, lease_s = (50, MINI_LEASE_S) if arguments.engine == "mini" else (1000, LEASE_S)
     with tempfile.TemporaryDirectory() as folder, empty_database(arguments.database, folder) as url:
@@ -459,12 +466,15 @@ def main() -> None:
             seed=arguments.seed,
             lease_s=lease_s,
             engine=arguments.engine,
+            batch=arguments.batch,
         )
     # late: it loads torch, which the workers don't need
     from record import record
 
     name = "kill_rounds" if arguments.engine == "fake" else f"kill_rounds_{arguments.engine}"
-    record(f"{name}_{arguments.database}", {"load_average": os.getloadavg()[0], **result})
+    name += "" if arguments.batch == 1 else f"_batch_{arguments.batch}"
+    folder = {} if arguments.out is None else {"folder": arguments.out}
+    record(f"{name}_{arguments.database}", {"load_average": os.getloadavg()[0], **result}, **folder)
     if result["problems"]:
         raise SystemExit("\n".join(result["problems"]))
 

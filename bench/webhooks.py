@@ -21,6 +21,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import Any
 
 from kill_rounds import empty_database
@@ -225,17 +226,14 @@ def main() -> None:
     parser.add_argument("--failures", type=float, default=0.3)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
-    parser.add_argument("--rehearse", action="store_true", help="only print")
+    parser.add_argument("--out", type=Path, help="folder for the result, in place of bench/results")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, empty_database(arguments.database, folder) as url:
         result = run(url, jobs=arguments.jobs, failures=arguments.failures, seed=arguments.seed)
-    if arguments.rehearse:
-        print(json.dumps(result, indent=1))
-    else:
-        # late: it loads torch, which the deliverers don't need
-        from record import record
+    # late: it loads torch, which the deliverers don't need
+    from record import record
 
-        record(f"webhooks_{arguments.database}", result)
+    record(f"webhooks_{arguments.database}", result, **({} if arguments.out is None else {"folder": arguments.out}))
     if result["problems"]:
         raise SystemExit("\n".join(result["problems"]))
 

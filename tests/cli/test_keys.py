@@ -31,7 +31,10 @@ def test_a_key_is_made_listed_and_revoked(kinema: Kinema, tmp_path: Path) -> Non
         172800,
     )
     assert token[-64:] not in str(listed)
-    assert " good until " in kinema("keys", "list", *data).out
+    assert listed["today"] == {"jobs": 0, "seconds": 0}
+    line = kinema("keys", "list", *data).out
+    assert " good until " in line
+    assert line.endswith("today: 0 jobs, 0 s of video\n")
     assert kinema("keys", "list", "--owner", "bob", *data).out == ""
     assert kinema("keys", "revoke", listed["id"], *data).out.strip().endswith("revoked")
     with pytest.raises(Exception, match="revoked"):

@@ -1,19 +1,27 @@
-"""Databases: SQLite in a temporary file, and PostgreSQL from the system's packages."""
+"""Databases: SQLite in a temporary file, and PostgreSQL from the system's packages; and whatever else the system may have or not."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
+from typing import NoReturn
 
 import psycopg
 import pytest
 
+from kinema.serve.jobs.store import JobStore, open_store
 from tests.serve.cluster import MISSING, find_programs, throwaway_cluster
 from tests.serve.shared import Clock
 
-_SKIPPED = pytest.StashKey[bool]()
+_MISSING = pytest.StashKey[set[str]]()
 _NUMBERS = count()
+
+
+def skip_aloud(config: pytest.Config, missing: str) -> NoReturn:
+    """Skips a test for what the system lacks; the end of the run says so too."""
+    config.stash.setdefault(_MISSING, set()).add(missing)
+    pytest.skip(missing)
 
 
 @pytest.fixture(scope="session")
@@ -21,8 +29,7 @@ def postgresql(request: pytest.FixtureRequest) -> Iterator[str]:
     """The socket's folder of a throwaway cluster."""
     programs = find_programs()
     if programs is None:
-        request.config.stash[_SKIPPED] = True
-        pytest.skip(MISSING)
+        skip_aloud(request.config, MISSING)
     with throwaway_cluster(programs) as folder:
         yield folder
 
@@ -44,7 +51,15 @@ def clock() -> Clock:
     return Clock()
 
 
+@pytest.fixture
+def store(url: str, clock: Clock) -> Iterator[JobStore]:
+    """A store on that database and clock."""
+    store = open_store(url, clock=clock)
+    yield store
+    store.close()
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Says aloud that the tests on PostgreSQL did not run."""
-    if config.stash.get(_SKIPPED, False):
-        terminalreporter.write_line(f"tests on PostgreSQL did NOT run: {MISSING}", yellow=True)
+    """Says what did not run for want of what."""
+    for missing in sorted(config.stash.get(_MISSING, ())):
+        terminalreporter.write_line(f"tests did NOT run: {missing}", yellow=True)

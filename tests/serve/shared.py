@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from kinema.serve.api.queue import look
+from kinema.serve.jobs.commands import Start, Succeed
+from kinema.serve.jobs.database import Database
 from kinema.serve.jobs.job import Job, Order
 from kinema.serve.jobs.store import JobStore
 
@@ -35,3 +38,20 @@ def submit(store: JobStore, owner: str = "ann", **changes: object) -> Job:
     job = store.submit(order(owner, **changes))
     assert isinstance(job, Job), job
     return job
+
+
+def finish(store: JobStore, clock: Clock, seconds: float, *, device: str = "cpu", **changes: object) -> Job:
+    """A job that ran for so long."""
+    submit(store, **changes)  # pyright: ignore[reportArgumentType]
+    (job,) = store.claim("w", lease_s=1e6, device=device)
+    store.apply(job.id, Start(fence=1, from_step=0, checkpoint_every=2))
+    clock.forward(seconds)
+    after = store.apply(job.id, Succeed(fence=1, result={}, outputs=("out", job.id), keep_s=100))
+    assert isinstance(after, Job)
+    return after
+
+
+def queue_order(database: Database) -> list[str]:
+    """The ids of the jobs that may be claimed, in the order that is told to their owners."""
+    places = look(database, device="cpu", workers=1).places
+    return [job_id for job_id, place in places.items() if place.position is not None]

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -11,13 +10,14 @@ from kinema.serve.jobs.commands import Edit, Refusal
 from kinema.serve.jobs.job import Job
 from kinema.serve.jobs.reading import list_jobs
 from kinema.serve.jobs.schema import api_keys
-from kinema.serve.jobs.store import JobStore, open_store
+from kinema.serve.jobs.store import JobStore
 from kinema.serve.keys import (
     SCOPES,
     Authenticator,
     Caller,
     KeyLimits,
     NewKey,
+    Usage,
     charge,
     check_bind,
     create_key,
@@ -29,13 +29,6 @@ from kinema.serve.keys import (
 from tests.serve.shared import BOTH, Clock, order
 
 pytestmark = BOTH
-
-
-@pytest.fixture
-def store(url: str, clock: Clock) -> Iterator[JobStore]:
-    store = open_store(url, clock=clock)
-    yield store
-    store.close()
 
 
 @pytest.fixture
@@ -165,11 +158,11 @@ def test_jobs_and_seconds_of_a_day(store: JobStore, ask: Authenticator, clock: C
     assert error.value.code == "quota.jobs"
     # what was refused made no job and counts for nothing
     assert len(list_jobs(store.database)) == 3
-    assert usage(store.database, new.key.id) == {"jobs": 3, "seconds": 5}
+    assert usage(store.database) == {new.key.id: Usage(jobs=3, seconds=5)}
     submit(store, enter(ask, create_key(store.database, owner="ann")))
     clock.forward(6400)
     submit(store, caller)
-    assert usage(store.database, new.key.id) == {"jobs": 1, "seconds": 2}
+    assert usage(store.database)[new.key.id] == Usage(jobs=1, seconds=2)
 
 
 def test_jobs_that_wait(store: JobStore, ask: Authenticator) -> None:
@@ -241,7 +234,7 @@ def test_a_changed_job_counts_by_the_difference(store: JobStore, ask: Authentica
 
     for seconds in (5, 1, 4):
         change(seconds)
-        assert usage(store.database, caller.key_id) == {"jobs": 1, "seconds": seconds}
+        assert usage(store.database) == {caller.key_id: Usage(jobs=1, seconds=seconds)}
     with pytest.raises(AccessError) as error:
         change(6)
     assert error.value.code == "quota.seconds"
@@ -250,4 +243,4 @@ def test_a_changed_job_counts_by_the_difference(store: JobStore, ask: Authentica
     assert after.order.cost == 4
     clock.forward(86400)
     change(1)
-    assert usage(store.database, caller.key_id) == {"jobs": 0, "seconds": 0}
+    assert usage(store.database) == {caller.key_id: Usage(jobs=0, seconds=0)}

@@ -62,13 +62,15 @@ def list_(
     database: DatabaseOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """List the API keys, those that are over too; their secrets are nowhere."""
-    from kinema.serve.keys import list_keys
+    """List the API keys and what each had today (UTC), those that are over too; their secrets are nowhere."""
+    from kinema.serve.keys import Usage, list_keys, usage
 
     with make_reporter(as_json=as_json) as reporter, _open(data, database) as db:
-        found = list_keys(db, owner=owner)
+        found, had = list_keys(db, owner=owner), usage(db)
         for key in found:
-            reporter.result("key", key.to_dict(), _line(key))
+            today = had.get(key.id, Usage())
+            line = f"{_line(key)}  today: {today.jobs} jobs, {today.seconds:g} s of video"
+            reporter.result("key", {**key.to_dict(), "today": today.to_dict()}, line)
         if not found:
             reporter.note("no keys: a server that only this machine can reach needs none")
 

@@ -1,8 +1,7 @@
 """The process that decodes a stranger's file for `kinema.serve.uploads`: it binds itself first, then says what it sees on stdout.
 
-It writes ``H`` and a line of JSON (width_px, height_px, fps_num, fps_den, frame_bytes), for each frame ``F`` and its bytes, then ``E``; or,
-at any point, ``X`` and a line of JSON with the rule that the file breaks. Frames of a video are RGB rows; those of a picture have
-PNG's filter "up" applied, with its number before each row.
+It writes ``H`` and a line of JSON (width_px, height_px), ``R`` and the rows of pixels, then ``E``; or, at any point, ``X`` and a line of
+JSON with the rule that the file breaks. Rows are RGB with PNG's filter "up" applied, and its number before each.
 """
 
 from __future__ import annotations
@@ -11,9 +10,7 @@ import json
 import os
 import resource
 import sys
-from collections.abc import Iterator
 from contextlib import suppress
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -36,8 +33,6 @@ _CONTAINERS = {
     "webp": ("webp",),
     "gif": ("gif",),
     "avif": ("avif",),
-    "mp4": ("mov,mp4,m4a,3gp,3g2,mj2",),
-    "webm": ("matroska,webm",),
 }
 
 
@@ -49,8 +44,7 @@ def main(path: str, kind: str, limits_json: str) -> None:
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     try:
-        tell = _picture if kind in ("png", "jpeg", "webp", "gif", "avif") else _video
-        tell(Path(path), kind, limits, out)
+        _tell(Path(path), kind, limits, out)
         out.write(b"E")
     except (KinemaError, MemoryError) as e:
         rule = e.rule if isinstance(e, MediaError) else str(e)
@@ -85,7 +79,7 @@ def bind(limits: dict[str, Any], path: str) -> None:
     refuse_calls()
 
 
-def _picture(path: Path, kind: str, limits: dict[str, Any], out: BinaryIO) -> None:
+def _tell(path: Path, kind: str, limits: dict[str, Any], out: BinaryIO) -> None:
     import numpy as np
 
     from kinema.media.picture import read_picture
@@ -93,7 +87,11 @@ def _picture(path: Path, kind: str, limits: dict[str, Any], out: BinaryIO) -> No
 
     with open_source(path) as source:
         info = source.info
-    _check(info.container, kind, info.coded_width_px * info.coded_height_px, limits)
+    if info.container not in _CONTAINERS[kind]:
+        raise MediaError("file", "", f"begins like {kind} and is {info.container}; export it again")
+    num_px = info.coded_width_px * info.coded_height_px
+    if num_px > limits["max_px"]:
+        raise MediaError("file", "", f"has {num_px:,} pixels a frame; at most {limits['max_px']:,} are decoded")
     if info.is_truncated:
         raise MediaError("file", path, "is cut off; copy it again")
     scale = min(1.0, limits["max_side_px"] / max(info.width_px, info.height_px))
@@ -103,47 +101,8 @@ def _picture(path: Path, kind: str, limits: dict[str, Any], out: BinaryIO) -> No
     rows[:, 0] = 2
     rows[:, 1:] = picture.reshape(size[1], -1)
     rows[1:, 1:] -= picture[:-1].reshape(size[1] - 1, -1)
-    _head(out, size, (1, 1), rows.size)
-    out.write(b"F" + rows.tobytes())
-
-
-def _video(path: Path, kind: str, limits: dict[str, Any], out: BinaryIO) -> None:
-    from kinema.media.probe import probe
-    from kinema.media.read import iter_frames
-
-    info = probe(path)
-    _check(info.container, kind, info.coded_width_px * info.coded_height_px, limits)
-    if info.is_truncated:
-        raise MediaError("file", path, "is cut off; copy it again")
-    scale = min(1.0, limits["max_side_px"] / max(1, info.width_px, info.height_px))
-    # H.264 halves the chroma: even sizes
-    size = (max(2, 2 * round(info.width_px * scale / 2)), max(2, 2 * round(info.height_px * scale / 2)))
-    rate = min(max((info.fps or Fraction(25)).limit_denominator(1001), Fraction(1)), Fraction(60))
-    _head(out, size, (rate.numerator, rate.denominator), size[0] * size[1] * 3)
-    for frame in _bounded(iter_frames(path, fps=rate, size=size), limits):
-        out.write(b"F")
-        out.write(frame.pixels.tobytes())
-
-
-def _bounded(frames: Iterator[Any], limits: dict[str, Any]) -> Iterator[Any]:
-    for number, frame in enumerate(frames):
-        if number >= limits["max_frames"] or frame.time_s >= limits["max_seconds"]:
-            rule = f"must have at most {limits['max_frames']} frames and {limits['max_seconds']:g} seconds"
-            raise MediaError("file", "", rule)
-        yield frame
-
-
-def _check(container: str, kind: str, num_px: int, limits: dict[str, Any]) -> None:
-    if container not in _CONTAINERS[kind]:
-        raise MediaError("file", "", f"begins like {kind} and is {container}; export it again")
-    if num_px > limits["max_px"]:
-        raise MediaError("file", "", f"has {num_px:,} pixels a frame; at most {limits['max_px']:,} are decoded")
-
-
-def _head(out: BinaryIO, size: tuple[int, ...], fps: tuple[int, int], frame_bytes: int) -> None:
-    names = ("width_px", "height_px", "fps_num", "fps_den", "frame_bytes")
-    header = dict(zip(names, (*size, *fps, frame_bytes), strict=True))
-    out.write(b"H" + json.dumps(header).encode() + b"\n")
+    out.write(b"H" + json.dumps({"width_px": size[0], "height_px": size[1]}).encode() + b"\n")
+    out.write(b"R" + rows.tobytes())
 
 
 def _refuse(out: BinaryIO, rule: str) -> None:

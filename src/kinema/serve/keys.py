@@ -90,6 +90,18 @@ class ApiKey:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Usage:
+    """Jobs and seconds of video that count for a day."""
+
+    jobs: int = 0
+    seconds: float = 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """It, JSON-ready."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
 class NewKey:
     """A key and, this once, the token that its holder sends."""
 
@@ -249,18 +261,19 @@ def recharge(caller: Caller, seconds: Callable[[Job], float]) -> Callable[[Conne
     return within
 
 
-def usage(database: Database, key_id: str) -> dict[str, float]:
-    """What a key has had today: ``jobs`` and ``seconds``."""
+def usage(database: Database) -> dict[str, Usage]:
+    """What each key, by its id, has had today (UTC); those that had nothing are left out."""
     with database.read() as (connection, now):
-        row = connection.execute(_today(key_id, int(now // _DAY_S))).mappings().one_or_none()
-    return {"jobs": row["jobs"], "seconds": row["seconds"]} if row is not None else {"jobs": 0, "seconds": 0.0}
+        rows = connection.execute(select(key_usage).where(key_usage.c.day == int(now // _DAY_S))).mappings()
+        return {row["key_id"]: Usage(jobs=row["jobs"], seconds=row["seconds"]) for row in rows}
 
 
 def _count(
     connection: Connection, key_id: str, limits: KeyLimits, seconds: float, now: float, *, num_jobs: int = 1
 ) -> None:
     day, left_s = int(now // _DAY_S), _DAY_S - now % _DAY_S
-    row = connection.execute(_today(key_id, day)).mappings().one_or_none()
+    is_it = (key_usage.c.key_id == key_id, key_usage.c.day == day)
+    row = connection.execute(select(key_usage).where(*is_it)).mappings().one_or_none()
     had_jobs, had_seconds = (row["jobs"], row["seconds"]) if row is not None else (0, 0.0)
     if limits.jobs_per_day is not None and had_jobs + num_jobs > limits.jobs_per_day:
         message = f"this key had its {limits.jobs_per_day} jobs of the day"
@@ -275,12 +288,7 @@ def _count(
     if row is None:
         connection.execute(insert(key_usage).values(key_id=key_id, day=day, **values))
     else:
-        is_it = (key_usage.c.key_id == key_id, key_usage.c.day == day)
         connection.execute(update(key_usage).where(*is_it).values(values))
-
-
-def _today(key_id: str, day: int) -> Any:
-    return select(key_usage).where(key_usage.c.key_id == key_id, key_usage.c.day == day)
 
 
 def _hash(secret: str) -> str:

@@ -35,6 +35,7 @@ class Settings:
             A page of another site can't pretend to be one of them.
         models: shipped names, model folders or downloaded hub ids; the first is the default.
         device, workers: what carries out jobs, for estimates before any was.
+        batch: the most jobs of one plan that a worker denoises together.
         limits: of the queue.
         lease_s: how long a worker's word holds that it lives.
         checkpoint_every: denoising steps between two checkpoints.
@@ -56,6 +57,7 @@ class Settings:
     models: Sequence[str] = ("kinema-mini",)
     device: str = "cpu"
     workers: int = 1
+    batch: int = 1
     limits: Limits = field(default_factory=Limits)
     lease_s: float = 10.0
     checkpoint_every: int = 5
@@ -71,7 +73,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         check_whole("port", self.port, least=0, most=65535)
-        for name in ("workers", "checkpoint_every", "max_body_bytes", "max_headers", "max_streams"):
+        for name in ("workers", "batch", "checkpoint_every", "max_body_bytes", "max_headers", "max_streams"):
             check_whole(name, getattr(self, name), least=1)
         for name in ("lease_s", "keep_outputs_s", "keep_jobs_s", "keep_events_s", "max_body_s"):
             check_number(name, getattr(self, name), above=0)

@@ -1,4 +1,4 @@
-"""Files of strangers, made harmless: decoded in a process of their own that may do little, and encoded anew out of the pixels.
+"""Pictures of strangers, made harmless: decoded in a process of their own that may do little, and encoded anew out of the pixels.
 
 That process (`kinema.serve.decoding`) has bounds on memory, processor time, files and threads, opens no sockets and starts no programs, and
 is killed at the end of its time. Only pixels come back from it, so that whatever else was in the file (scripts behind a picture, odd
@@ -15,17 +15,13 @@ import sys
 import tempfile
 import threading
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import asdict, dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from kinema.core.errors import MediaError
 
-PICTURES = ("png", "jpeg", "webp", "gif", "avif")
-VIDEOS = ("mp4", "webm")
 _AVIF_BRANDS = (b"avif", b"avis")
 _START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from kinema.serve.decoding import main; main(*sys.argv[2:])"
 _MAX_LINE = 4096
@@ -33,26 +29,23 @@ _MAX_LINE = 4096
 
 @dataclass(frozen=True, kw_only=True)
 class UploadLimits:
-    """What a file may cost.
+    """What a picture may cost.
 
     Args:
-        max_bytes: of the file; ``max_px`` of a frame as stored in it; ``max_side_px``: a larger picture is made smaller.
-        max_frames, max_seconds: of a video.
+        max_bytes: of the file; ``max_px`` as stored in it; ``max_side_px``: a larger picture is made smaller.
         wall_s, cpu_s, memory_bytes: of the process that decodes it.
     """
 
     max_bytes: int = 32 << 20
     max_px: int = 50_000_000
     max_side_px: int = 4096
-    max_frames: int = 1200
-    max_seconds: float = 60.0
     wall_s: float = 30.0
     cpu_s: int = 20
     memory_bytes: int = 2 << 30
 
 
 def kind_of(head: bytes) -> str | None:
-    """One of `PICTURES` or `VIDEOS`, by the first bytes of a file, whatever its name; None for another kind."""
+    """png, jpeg, webp, gif or avif, by the first bytes of a file, whatever its name; None for another kind."""
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
         return "png"
     if head.startswith(b"\xff\xd8\xff"):
@@ -61,11 +54,7 @@ def kind_of(head: bytes) -> str | None:
         return "webp"
     if head.startswith((b"GIF87a", b"GIF89a")):
         return "gif"
-    if head[4:8] == b"ftyp":
-        return "avif" if head[8:12] in _AVIF_BRANDS else "mp4"
-    if head.startswith(b"\x1a\x45\xdf\xa3"):
-        return "webm"
-    return None
+    return "avif" if head[4:8] == b"ftyp" and head[8:12] in _AVIF_BRANDS else None
 
 
 class Uploads:
@@ -76,54 +65,28 @@ class Uploads:
         self._turns = threading.BoundedSemaphore(at_once)
 
     def picture(self, data: bytes, field: str = "image") -> bytes:
-        """``data``, a picture of `PICTURES`, as a PNG of RGB pixels (upright, sRGB, on white; of an animation the first frame).
+        """``data``, a picture of a kind that `kind_of` knows, as a PNG of RGB pixels: upright, sRGB, on white, an animation's first frame.
 
         Raises: MediaError naming ``field``.
         """
-        kind = self._check(data[:16], len(data), field, PICTURES, "PNG, JPEG, WebP, GIF or AVIF")
-        with tempfile.TemporaryDirectory(prefix="kinema-upload-") as folder:
+        if len(data) > self.limits.max_bytes:
+            raise MediaError(field, f"{len(data):,} bytes", f"must have at most {self.limits.max_bytes:,} bytes")
+        kind = kind_of(data[:16])
+        if kind is None:
+            what = f"a file that begins {data[:8].hex(' ')}" if data else "an empty file"
+            raise MediaError(field, what, "must be PNG, JPEG, WebP, GIF or AVIF")
+        with self._turns, tempfile.TemporaryDirectory(prefix="kinema-upload-") as folder:
             path = Path(folder, "upload")
             path.write_bytes(data)
-            with self._decoding(path, kind, f"{kind} of {len(data):,} bytes", field) as child:
-                rows = b"".join(child.frames(most=1))
-        return png(rows, child.width_px, child.height_px)
-
-    def video(self, path: Path, out: Path, field: str = "video") -> None:
-        """Writes the picture of ``path``, a video of `VIDEOS`, to ``out`` (.mp4), without its sound. Raises: MediaError, StorageError."""
-        # late: a server of pictures alone needs no arrays
-        import numpy as np
-
-        from kinema.media.write import write_video
-
-        with path.open("rb") as file:
-            head = file.read(16)
-        kind = self._check(head, path.stat().st_size, field, VIDEOS, "MP4, QuickTime, WebM or Matroska")
-        with self._decoding(path, kind, f"{kind} of {path.stat().st_size:,} bytes", field) as child:
-            shape = (1, child.height_px, child.width_px, 3)
-            frames = (np.frombuffer(f, np.uint8).reshape(shape) for f in child.frames(most=self.limits.max_frames))
-            write_video(out, frames, fps=child.fps)
-
-    def _check(self, head: bytes, num_bytes: int, field: str, kinds: tuple[str, ...], names: str) -> str:
-        if num_bytes > self.limits.max_bytes:
-            raise MediaError(field, f"{num_bytes:,} bytes", f"must have at most {self.limits.max_bytes:,} bytes")
-        kind = kind_of(head)
-        if kind not in kinds:
-            what = f"a file that begins {head[:8].hex(' ')}" if head else "an empty file"
-            raise MediaError(field, what, f"must be {names}")
-        return kind
-
-    @contextmanager
-    def _decoding(self, path: Path, kind: str, value: str, field: str) -> Iterator[_Child]:
-        with self._turns:
-            child = _Child(path, kind, self.limits, MediaError(field, value, ""))
+            child = _Child(path, kind, self.limits, MediaError(field, f"{kind} of {len(data):,} bytes", ""))
             try:
-                yield child
+                return child.picture()
             finally:
                 child.close()
 
 
 class _Child:
-    """The process that decodes: its header, then its frames. Whatever it says is bounded and checked, for it may be an enemy's by now."""
+    """The process that decodes: its header, then its rows. Whatever it says is bounded and checked, for it may be an enemy's by now."""
 
     def __init__(self, path: Path, kind: str, limits: UploadLimits, error: MediaError) -> None:
         self._error, self._limits, self._is_late = error, limits, False
@@ -153,23 +116,20 @@ class _Child:
         try:
             self._tag(b"H")
             header = self._line()
-            self.width_px, self.height_px = self._whole(header, "width_px"), self._whole(header, "height_px")
-            self.fps = Fraction(self._whole(header, "fps_num", 10**6), self._whole(header, "fps_den", 10**6))
-            self._num_bytes = self._whole(header, "frame_bytes", 4 * limits.max_side_px**2)
+            self._width_px, self._height_px = self._side(header, "width_px"), self._side(header, "height_px")
         except BaseException:
             self.close()
             raise
 
-    def frames(self, *, most: int) -> Iterator[bytes]:
-        """Frames as the child gives them, all of one length. Raises: MediaError."""
-        for _ in range(most):
-            if self._tag(b"F", b"E") == b"E":
-                return
-            frame = self._pipe.read(self._num_bytes)
-            if len(frame) != self._num_bytes:
-                raise self._failure()
-            yield frame
+    def picture(self) -> bytes:
+        """A PNG of its rows. Raises: MediaError."""
+        self._tag(b"R")
+        rows = self._pipe.read((1 + 3 * self._width_px) * self._height_px)
         self._tag(b"E")
+        try:
+            return png(rows, self._width_px, self._height_px)
+        except ValueError as e:
+            raise self._failure() from e
 
     def close(self) -> None:
         """Ends it, if it goes on."""
@@ -182,14 +142,13 @@ class _Child:
         self._is_late = True
         self._process.kill()
 
-    def _tag(self, *wanted: bytes) -> bytes:
+    def _tag(self, wanted: bytes) -> None:
         tag = self._pipe.read(1)
         if tag == b"X":
             rule = self._line().get("rule")
             raise self._told(rule if isinstance(rule, str) and rule.isprintable() else "can't be decoded")
-        if tag not in wanted:
+        if tag != wanted:
             raise self._failure()
-        return tag
 
     def _line(self) -> dict[str, Any]:
         line = self._pipe.readline(_MAX_LINE)
@@ -199,9 +158,9 @@ class _Child:
                 return found
         raise self._failure()
 
-    def _whole(self, header: dict[str, Any], name: str, most: int | None = None) -> int:
+    def _side(self, header: dict[str, Any], name: str) -> int:
         value = header.get(name)
-        if type(value) is not int or not 0 < value <= (most or self._limits.max_side_px):
+        if type(value) is not int or not 0 < value <= self._limits.max_side_px:
             raise self._failure()
         return value
 

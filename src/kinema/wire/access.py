@@ -136,6 +136,13 @@ class WebhookDeleted(Told):
     deleted: Literal[True] = True
 
 
+class KeyUsage(Told):
+    """What counts against the limits of a day."""
+
+    jobs: int
+    seconds: float = Field(description="Of video.")
+
+
 class Key(Told):
     """An API key, without its secret."""
 
@@ -148,6 +155,9 @@ class Key(Told):
     created_at: float
     expires_at: float | None
     revoked_at: float | None
+    today: KeyUsage | None = Field(
+        default=None, description="What it had since midnight (UTC); in the list of keys only."
+    )
     token: str | None = Field(default=None, description="What its holder sends; told once, when the key is made.")
 
 

@@ -24,6 +24,7 @@ from kinema.serve.keys import Authenticator, KeyLimits, create_key
 from kinema.serve.settings import Settings
 from kinema.serve.webhooks.deliverer import Deliverer
 from tests.serve.listeners import Listener, always, response
+from tests.serve.webhooks.shared import delivering, wait_for
 
 URL = "https://receiver.example/hook"
 
@@ -79,6 +80,7 @@ def test_keys_open_the_api_from_the_first_on(api: Api) -> None:
     assert user["limits"]["jobs_per_day"] == 3
     listed = api("GET", "keys", root)["data"]
     assert [k["owner"] for k in listed] == ["root", "ann"]
+    assert [k["today"] for k in listed] == [{"jobs": 0, "seconds": 0}] * 2
     assert all("token" not in k and "secret" not in str(k) for k in listed)
     for method, path in (("GET", "keys"), ("POST", "keys"), ("DELETE", f"keys/{user['id']}")):
         api.refused(method, path, user["token"], 403, "auth.scope")
@@ -141,7 +143,8 @@ def test_a_webhook_s_life(api: Api) -> None:
     assert [h["id"] for h in api("GET", "webhooks")["data"]] == [hook["id"]]
     test = api("POST", f"{path}/test")
     assert (test["status"], test["kind"], test["video"]) == ("waiting", "test", None)
-    Deliverer(api.store.database, api.guard).once()
+    with delivering(Deliverer(api.store.database, api.guard, poll_s=0.01)):
+        wait_for(lambda: len(listener.requests) == 1)
     found = api("GET", f"webhooks/deliveries/{test['id']}")
     assert (found["status"], found["log"][0]["status_code"]) == ("delivered", 200)
     head, _, body = listener.requests[0].partition(b"\r\n\r\n")
@@ -236,9 +239,13 @@ def test_a_job_s_own_webhook_hears_of_it(tmp_path: Path) -> None:
         job = client.post("/v1/videos", json=body, headers=headers).json()
         more = client.post("/v1/videos", json=body, headers=headers)
         assert (more.status_code, more.json()["code"]) == (429, "quota.jobs")
+        admin = create_key(store.database, owner="root", scopes=["admin"])
+        listed = client.get("/v1/keys", headers={"authorization": f"Bearer {admin.token}"}).json()["data"]
+        assert [k["today"] for k in listed] == [{"jobs": 1, "seconds": 17 / 8}, {"jobs": 0, "seconds": 0}]
         assert 1 <= int(more.headers["retry-after"]) <= 86400
         client.post(f"/v1/videos/{job['id']}/cancel", headers=headers).raise_for_status()
-        Deliverer(store.database, server.outgoing(settings)).once()
+        with delivering(Deliverer(store.database, server.outgoing(settings), poll_s=0.01)):
+            wait_for(lambda: len(listener.requests) == 1)
         secret = client.get("/v1/webhooks/secret", headers=headers).json()["secret"]
     head, _, sent = listener.requests[0].partition(b"\r\n\r\n")
     fields = dict(line.split(": ", 1) for line in head.decode().split("\r\n")[1:])

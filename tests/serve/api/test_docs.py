@@ -37,7 +37,8 @@ def test_the_example_runs(server: Server, tmp_path: Path, picture: bytes, number
         done = subprocess.run(
             [*RUN[language], code],
             cwd=tmp_path,
-            env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},
+            # `kinema` is where this Python is
+            env={"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HOME": str(tmp_path)},
             capture_output=True,
             text=True,
             timeout=60,

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from kinema.serve.keys import Authenticator, KeyLimits, create_key, usage
+from kinema.serve.keys import Authenticator, KeyLimits, Usage, create_key, usage
 from tests.serve.api.conftest import Make, Server, running
 
 
@@ -105,14 +105,14 @@ def test_a_key_s_limits_hold_for_changes_too(tmp_path: Path):
             path = f"/v1/videos/{job}"
             assert client.patch(path, json={"priority": 4}).json()["code"] == "auth.priority"
             assert client.patch(path, json={"priority": -1}).status_code == 200
-            assert usage(database, key.key.id) == {"jobs": 1, "seconds": 9 / 8}
+            assert usage(database) == {key.key.id: Usage(jobs=1, seconds=9 / 8)}
             assert client.patch(path, json={"frames": 33}).status_code == 200
-            assert usage(database, key.key.id) == {"jobs": 1, "seconds": 33 / 8}
+            assert usage(database) == {key.key.id: Usage(jobs=1, seconds=33 / 8)}
             full = client.post("/v1/videos", json=body)
             assert (full.status_code, full.json()["code"]) == (429, "quota.seconds")
             assert client.patch(path, json={"frames": 5}).status_code == 200
             assert client.post("/v1/videos", json={**body, "frames": 17}).status_code == 200
-            assert usage(database, key.key.id) == {"jobs": 2, "seconds": 22 / 8}
+            assert usage(database) == {key.key.id: Usage(jobs=2, seconds=22 / 8)}
             full = client.patch(path, json={"frames": 33})
             assert (full.status_code, full.json()["code"]) == (429, "quota.seconds")
             told = client.get(path, headers={"kinema-dialect": "native"}).json()

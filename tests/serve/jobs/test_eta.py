@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import pytest
-
-from kinema.serve.jobs.eta import Eta, Run, predict, until_done
+from kinema.serve.jobs.eta import Eta, Run, predict
 
 
 def run(seconds: float, shape: str = "s", steps: int = 5, cost: float = 2.0) -> Run:
@@ -30,19 +28,3 @@ def test_nothing_is_made_up() -> None:
 def test_what_is_left() -> None:
     assert eta(4, 9).after(5) == eta(0, 4)
     assert eta(4, 10).scaled(0.5) == eta(2, 5)
-
-
-@pytest.mark.parametrize(
-    "ahead, running, workers, expected",
-    [
-        ([], [], 1, 10),
-        ([], [3], 1, 13),
-        ([5, 7], [3], 1, 25),
-        ([5, 7], [3], 2, 3 + 5 - 3 + 10),
-        ([5, 7], [], 3, 10),
-        ([], [4, 3], 2, 13),
-    ],
-)
-def test_workers_take_jobs_as_they_become_free(ahead: list, running: list, workers: int, expected: float) -> None:
-    done = until_done(eta(10, 20), ahead=[eta(s) for s in ahead], running=[eta(s) for s in running], workers=workers)
-    assert done == eta(expected, expected + 10)

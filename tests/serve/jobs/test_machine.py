@@ -13,10 +13,10 @@ from kinema.core.jobs import JobState
 from kinema.serve.jobs import commands as c
 from kinema.serve.jobs.commands import Limits, Refusal
 from kinema.serve.jobs.job import Job, JobError
-from kinema.serve.jobs.reading import attempts_of, audit_steps, events_after, last_checkpoint, list_jobs, queue_order
+from kinema.serve.jobs.reading import attempts_of, audit_steps, events_after, last_checkpoint, list_jobs
 from kinema.serve.jobs.retention import collect
 from kinema.serve.jobs.store import open_store
-from tests.serve.shared import Clock, order
+from tests.serve.shared import Clock, order, queue_order
 
 LEASE_S, KEEP_S, EVERY, STEPS = 10.0, 40.0, 2, 5
 LIMITS = Limits(per_owner=3, total=5)

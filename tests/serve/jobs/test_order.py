@@ -100,3 +100,5 @@ def test_mates_share_plan_and_priority_and_are_fresh() -> None:
     # what may have killed a worker, or has a checkpoint to be read, runs alone
     assert mates_of(waiting("a1", is_fresh=False), others) == []
     assert mates_of(waiting("a1", plan_key=""), [waiting("b1", plan_key="")]) == []
+    assert mates_of(first, others, {(first.model, first.plan_key)}) == []
+    assert [j.id for j in mates_of(first, others, {("n", first.plan_key), (first.model, "q")})] == ["b1"]

@@ -2,39 +2,16 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
-from typing import Any
-
-import pytest
 
 from kinema.core.jobs import JobState
 from kinema.serve.jobs import commands as c
-from kinema.serve.jobs.eta import Eta
 from kinema.serve.jobs.job import Job, JobError
-from kinema.serve.jobs.reading import eta, last_events, list_jobs, wait_for_events
+from kinema.serve.jobs.reading import last_events, list_jobs, runs_of, wait_for_events
 from kinema.serve.jobs.retention import collect, unneeded
-from kinema.serve.jobs.store import JobStore, open_store
-from tests.serve.shared import BOTH, Clock, order, submit
+from kinema.serve.jobs.store import JobStore
+from tests.serve.shared import BOTH, Clock, finish, order, submit
 
 pytestmark = BOTH
-
-
-@pytest.fixture
-def store(url: str, clock: Clock) -> Iterator[JobStore]:
-    store = open_store(url, clock=clock)
-    yield store
-    store.close()
-
-
-def finish(store: JobStore, clock: Clock, seconds: float, *, device: str = "cpu", **changes: Any) -> Job:
-    """A job that ran for so long."""
-    submit(store, **changes)
-    (job,) = store.claim("w", lease_s=1e6, device=device)
-    store.apply(job.id, c.Start(fence=1, from_step=0, checkpoint_every=2))
-    clock.forward(seconds)
-    after = store.apply(job.id, c.Succeed(fence=1, result={}, outputs=("out", job.id), keep_s=100))
-    assert isinstance(after, Job)
-    return after
 
 
 def test_lists_go_from_the_newest_on(store: JobStore) -> None:
@@ -59,49 +36,31 @@ def test_who_waits_for_events_hears_of_them_at_once(store: JobStore) -> None:
     assert last_events(store.database, [job.id, "vid_none"]) == {job.id: 2}
 
 
-def test_an_estimate_is_of_this_server_s_own_runs(store: JobStore, clock: Clock) -> None:
-    waiting = submit(store, "bob")
-    assert eta(store.database, waiting.id, device="cpu") is None
-    store.apply(waiting.id, c.Cancel())
-    for seconds in (10, 12, 30):
-        finish(store, clock, seconds)
-    finish(store, clock, 1000, device="cuda")
-    finish(store, clock, 500, model="large")
-    first, second = submit(store), submit(store)
-    large = submit(store, shape="13x7x11", cost=2.0)
-    assert eta(store.database, first.id, device="cpu") == Eta(median_s=12, p90_s=30)
-    assert eta(store.database, second.id, device="cpu") == Eta(median_s=24, p90_s=60)
-    assert eta(store.database, second.id, device="cpu", workers=2) == Eta(median_s=12, p90_s=30)
-    # of the same model but another shape, twice the cost
-    assert eta(store.database, large.id, device="cpu", workers=3) == Eta(median_s=24, p90_s=60)
-    assert eta(store.database, first.id, device="cuda") == Eta(median_s=1000, p90_s=1000)
-    assert eta(store.database, first.id, device="tpu") is None
-    store.claim("w", lease_s=1e6)
-    store.apply(first.id, c.Start(fence=1, from_step=0, checkpoint_every=2))
-    clock.forward(5)
-    assert eta(store.database, first.id, device="cpu") == Eta(median_s=7, p90_s=25)
-    assert eta(store.database, second.id, device="cpu") == Eta(median_s=19, p90_s=55)
-    store.apply(second.id, c.Pause())
-    assert eta(store.database, second.id, device="cpu") is None
-    assert eta(store.database, waiting.id, device="cpu") is None
-
-
-def test_what_went_on_from_a_checkpoint_has_less_to_do_and_is_no_measure(store: JobStore, clock: Clock) -> None:
+def test_of_runs_that_were_made_together_each_has_its_share(store: JobStore, clock: Clock) -> None:
     finish(store, clock, 10)
-    job = submit(store)
-    store.claim("w", lease_s=1e6)
-    steps = [c.Step(fence=1, step=i) for i in (1, 2, 3, 4)]
-    save = c.SaveCheckpoint(fence=1, step=4, blob="b")
-    store.apply(job.id, c.Start(fence=1, from_step=0, checkpoint_every=4), *steps, save, c.Release(fence=1))
-    store.claim("w", lease_s=1e6)
-    store.apply(job.id, c.Start(fence=2, from_step=4, checkpoint_every=4))
-    clock.forward(0.5)
-    left = eta(store.database, job.id, device="cpu")
-    assert left is not None
-    assert left.median_s == pytest.approx(10 * 1 / 5 - 0.5)
-    store.apply(job.id, c.Succeed(fence=2, result={}))
-    other = submit(store)
-    assert eta(store.database, other.id, device="cpu") == Eta(median_s=10, p90_s=10)
+    for _ in range(4):
+        submit(store)
+    made = store.claim("w", lease_s=1e6, most=4)
+    assert len(made) == 4
+    for job in made:
+        store.apply(job.id, c.Start(fence=1, from_step=0, checkpoint_every=2))
+    # one left, and another was given back and is made alone
+    store.apply(made[0].id, c.Fail(fence=1, error=JobError(code="x", message="x")))
+    store.apply(made[1].id, c.Release(fence=1))
+    for job in made[2:]:
+        clock.forward(8)
+        store.apply(job.id, c.Succeed(fence=1, result={}))
+    finish_again(store, clock, 20)
+    with store.database.read() as (connection, _):
+        assert [run.seconds for run in runs_of(connection, "mini", "cpu")] == [20, 8, 4, 10]
+
+
+def finish_again(store: JobStore, clock: Clock, seconds: float) -> None:
+    """Makes the one job that waits."""
+    (job,) = store.claim("w", lease_s=1e6)
+    store.apply(job.id, c.Start(fence=job.fence, from_step=0, checkpoint_every=2))
+    clock.forward(seconds)
+    store.apply(job.id, c.Succeed(fence=job.fence, result={}))
 
 
 def test_files_expire_and_then_jobs_are_forgotten(store: JobStore, clock: Clock) -> None:

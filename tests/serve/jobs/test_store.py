@@ -10,9 +10,9 @@ from kinema.serve.jobs import commands as c
 from kinema.serve.jobs.commands import Limits, Refusal
 from kinema.serve.jobs.job import Canceled, Canceling, Expired, Failed, Job, Queued, Running, Succeeded
 from kinema.serve.jobs.order import MAX_PASSED
-from kinema.serve.jobs.reading import attempts_of, audit_steps, events_after, last_checkpoint, queue_order
+from kinema.serve.jobs.reading import attempts_of, audit_steps, events_after, last_checkpoint
 from kinema.serve.jobs.store import JobStore, open_store
-from tests.serve.shared import BOTH, Clock, order, submit
+from tests.serve.shared import BOTH, Clock, order, queue_order, submit
 
 pytestmark = BOTH
 
@@ -175,6 +175,13 @@ def test_a_batch_is_of_one_plan_and_fair(store: JobStore) -> None:
     assert [j.fence for j in batch] == [1, 1, 1]
     assert [j.id for j in claim(store, most=3)] == [made[1].id]
     assert [j.id for j in claim(store, most=3)] == [made[4].id, made[2].id]
+
+
+def test_jobs_of_a_plan_that_is_kept_apart_come_one_by_one(store: JobStore) -> None:
+    for plan in ("p", "p", "q", "q"):
+        submit(store, plan_key=plan)
+    apart = {(order().model, "p")}
+    assert [len(store.claim("w", lease_s=9, most=3, apart=apart)) for _ in range(3)] == [1, 1, 2]
 
 
 def test_what_may_have_killed_a_worker_runs_alone(store: JobStore) -> None:

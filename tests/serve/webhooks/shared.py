@@ -1,13 +1,17 @@
-"""What tests of webhooks share: an open guard that reaches nobody, and lives of jobs."""
+"""What tests of webhooks share: an open guard that reaches nobody, lives of jobs, a deliverer at work."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from kinema.serve.fetch import Guard
 from kinema.serve.jobs.commands import Fail, Report, Start, Step, Succeed
 from kinema.serve.jobs.job import Job, JobError
 from kinema.serve.jobs.store import JobStore
+from kinema.serve.webhooks.deliverer import Deliverer
 from kinema.serve.webhooks.endpoints import watch
 from kinema.serve.webhooks.messages import DEFAULT_KINDS
 from tests.serve.shared import order
@@ -48,3 +52,24 @@ def succeed(store: JobStore, job: Job) -> None:
 def fail(store: JobStore, job: Job) -> None:
     error = JobError(code="model.broken", message="it broke", retryable=True)
     assert isinstance(store.apply(job.id, Fail(fence=job.fence, error=error)), Job)
+
+
+@contextmanager
+def delivering(deliverer: Deliverer) -> Iterator[None]:
+    """``deliverer`` in a thread; ends what it sends."""
+    stop = threading.Event()
+    thread = threading.Thread(target=deliverer.run, args=(stop,))
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(60)
+        assert not thread.is_alive()
+
+
+def wait_for(condition: Callable[[], bool], timeout_s: float = 60) -> None:
+    end = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)

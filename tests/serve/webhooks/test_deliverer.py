@@ -5,8 +5,7 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 
 import pytest
 from standardwebhooks.webhooks import Webhook
@@ -19,7 +18,7 @@ from kinema.serve.webhooks.deliveries import get_delivery, list_deliveries, send
 from kinema.serve.webhooks.endpoints import create_endpoint, rotate_secret, secrets_of, watch
 from tests.serve.listeners import Listener, always, response
 from tests.serve.shared import BOTH, order
-from tests.serve.webhooks.shared import begin, progress, submit, succeed
+from tests.serve.webhooks.shared import begin, delivering, progress, submit, succeed, wait_for
 
 pytestmark = BOTH
 DELAYS_S = (0.02,) * 9
@@ -53,41 +52,20 @@ def parts(request: bytes) -> tuple[dict[str, str], bytes]:
     return dict(line.split(": ", 1) for line in head.decode().split("\r\n")[1:]), body
 
 
-@contextmanager
-def running(deliverer: Deliverer) -> Iterator[None]:
-    stop = threading.Event()
-    thread = threading.Thread(target=deliverer.run, args=(stop,))
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join(60)
-        assert not thread.is_alive()
-
-
-def wait_for(condition: Callable[[], bool], timeout_s: float = 60) -> None:
-    end = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
-
-
 def test_a_job_s_life_arrives_signed_and_in_order(store: JobStore) -> None:
     with Listener(always(response(b""))) as listener:
         guarded = guard(listener)
         endpoint = create_endpoint(
             store.database, guarded, owner="ann", url=url_of(listener), events=["started", "progress", "completed"]
         )
-        deliverer = Deliverer(store.database, guarded, base_url="http://api.test")
         submit(store)
-        assert deliverer.once() == 0
-        job = begin(store)
-        assert deliverer.once() == 1
-        progress(store, job, 1, 2)
-        assert deliverer.once() == 1
-        succeed(store, job)
-        assert deliverer.once() == 1
+        with delivering(Deliverer(store.database, guarded, base_url="http://api.test", poll_s=0.01)):
+            job = begin(store)
+            wait_for(lambda: len(listener.requests) == 1)
+            progress(store, job, 1, 2)
+            wait_for(lambda: len(listener.requests) == 2)
+            succeed(store, job)
+            wait_for(lambda: len(listener.requests) == 3)
         secrets = secrets_of(store.database, owner="ann", endpoint_id=endpoint.id)
         assert secrets is not None
         found = [Webhook(secrets.current).verify(body, head) for head, body in map(parts, listener.requests)]
@@ -110,7 +88,8 @@ def test_two_live_secrets_both_verify(store: JobStore) -> None:
         assert secrets is not None
         assert secrets.old is not None
         send_test(store.database, endpoint.id, owner="ann")
-        assert Deliverer(store.database, guarded).once() == 1
+        with delivering(Deliverer(store.database, guarded, poll_s=0.01)):
+            wait_for(lambda: len(listener.requests) == 1)
         head, body = parts(listener.requests[0])
     for secret in (secrets.current, secrets.old):
         assert Webhook(secret).verify(body, head)["type"] == "webhook.test"
@@ -123,7 +102,7 @@ def test_whoever_fails_is_tried_again_with_the_same_message(store: JobStore) -> 
         endpoint = create_endpoint(store.database, guarded, owner="ann", url=url_of(listener))
         test = send_test(store.database, endpoint.id, owner="ann")
         assert test is not None
-        with running(Deliverer(store.database, guarded, poll_s=0.01, delays_s=DELAYS_S)):
+        with delivering(Deliverer(store.database, guarded, poll_s=0.01, delays_s=DELAYS_S)):
             wait_for(lambda: len(listener.requests) == 4)
         found = get_delivery(store.database, test.id, owner="ann")
         assert found is not None
@@ -142,7 +121,8 @@ def test_what_may_not_be_reached_is_not_and_the_log_says_so(store: JobStore) -> 
         next(names)
         test = send_test(store.database, endpoint.id, owner="ann")
         assert test is not None
-        Deliverer(store.database, guarded).once()
+        with delivering(Deliverer(store.database, guarded, poll_s=0.01)):
+            wait_for(lambda: bool((found := get_delivery(store.database, test.id, owner="ann")) and found.log))
         found = get_delivery(store.database, test.id, owner="ann")
         assert found is not None
         assert found.status == "waiting"
@@ -164,7 +144,7 @@ def test_a_dead_receiver_holds_no_other(store: JobStore) -> None:
         )
         for _ in range(30):
             send_test(store.database, slow.id, owner="ann")
-        with running(Deliverer(store.database, guarded, threads=6, poll_s=0.01, timeout_s=60)):
+        with delivering(Deliverer(store.database, guarded, threads=6, poll_s=0.01, timeout_s=60)):
             wait_for(lambda: len(dead.requests) == 4)
             for _ in range(20):
                 send_test(store.database, quick.id, owner="bob")
@@ -181,7 +161,7 @@ def test_two_replicas_send_everything_once(store: JobStore, other: JobStore) -> 
         for owner in ("ann", "bob", "cid"):
             create_endpoint(store.database, guarded, owner=owner, url=url_of(listener))
         deliverers = [Deliverer(s.database, guarded, poll_s=0.01) for s in (store, other)]
-        with running(deliverers[0]), running(deliverers[1]):
+        with delivering(deliverers[0]), delivering(deliverers[1]):
             for owner in ("ann", "bob", "cid") * 4:
                 store.submit(order(owner), within=[watch(guarded)])
                 succeed(store, begin(store))
@@ -206,7 +186,7 @@ def test_a_stopped_deliverer_ends_what_it_sends(store: JobStore) -> None:
         endpoint = create_endpoint(store.database, guarded, owner="ann", url=url_of(listener))
         test = send_test(store.database, endpoint.id, owner="ann")
         assert test is not None
-        with running(Deliverer(store.database, guarded, poll_s=0.01)):
+        with delivering(Deliverer(store.database, guarded, poll_s=0.01)):
             wait_for(lambda: listener.connections == 1)
         found = get_delivery(store.database, test.id, owner="ann")
         assert found is not None
@@ -219,7 +199,7 @@ def test_a_broken_database_is_waited_for(store: JobStore, caplog: pytest.LogCapt
         endpoint = create_endpoint(store.database, guarded, owner="ann", url=url_of(listener))
         with store.database.write() as (connection, _):
             connection.exec_driver_sql("ALTER TABLE webhook_cursors RENAME TO away")
-        with running(Deliverer(store.database, guarded, poll_s=0.01)):
+        with delivering(Deliverer(store.database, guarded, poll_s=0.01)):
             wait_for(lambda: "in a moment" in caplog.text)
             send_test(store.database, endpoint.id, owner="ann")
             with store.database.write() as (connection, _):

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
 import pytest
 
@@ -38,13 +37,6 @@ from tests.serve.webhooks.shared import GUARD, URL, begin, fail, progress, submi
 pytestmark = BOTH
 OK, BAD, GONE = (Outcome(duration_s=0.1, status_code=code) for code in (204, 500, 410))
 LEASE_S = 60.0
-
-
-@pytest.fixture
-def store(url: str, clock: Clock) -> Iterator[JobStore]:
-    store = open_store(url, clock=clock)
-    yield store
-    store.close()
 
 
 @pytest.fixture

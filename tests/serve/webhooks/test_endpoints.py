@@ -1,12 +1,10 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from kinema.core.errors import FetchError, InvalidInput
 from kinema.serve.jobs.reading import list_jobs
-from kinema.serve.jobs.store import JobStore, open_store
+from kinema.serve.jobs.store import JobStore
 from kinema.serve.webhooks.deliveries import derive, list_deliveries
 from kinema.serve.webhooks.endpoints import (
     KEEP_OLD_SECRET_S,
@@ -25,13 +23,6 @@ from tests.serve.shared import BOTH, Clock
 from tests.serve.webhooks.shared import GUARD, URL, begin, submit, succeed
 
 pytestmark = BOTH
-
-
-@pytest.fixture
-def store(url: str, clock: Clock) -> Iterator[JobStore]:
-    store = open_store(url, clock=clock)
-    yield store
-    store.close()
 
 
 def test_an_owner_s_endpoints(store: JobStore, clock: Clock) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Literal
 
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
@@ -15,8 +14,8 @@ from kinema.core.jobs import JobState
 from kinema.serve.api.problems import ApiError
 from kinema.serve.blobs import BlobStore
 from kinema.serve.jobs.job import Job, Succeeded
+from kinema.wire.answers import Variant
 
-Variant = Literal["video", "thumbnail", "cover", "spritesheet", "last_frame", "recipe"]
 _NAMES: Mapping[str, str] = {"thumbnail": "cover"}
 _PIECE = 1 << 16
 _RANGE = re.compile(r"bytes=(\d{0,19})-(\d{0,19})")

@@ -44,7 +44,10 @@ def create_key(service: Parts, caller: ToAdmin, body: JsonIn) -> Response:
 @router.get("", summary="All API keys", responses={200: {"model": access.KeyList}, **problems()}, response_model=None)
 def list_keys(service: Parts, caller: ToAdmin) -> Response:
     """Without their secrets, which nobody has but their holders."""
-    return JSONResponse({"object": "list", "data": [_told(key) for key in keys.list_keys(service.store.database)]})
+    had = keys.usage(service.store.database)
+    found = keys.list_keys(service.store.database)
+    data = [{**_told(key), "today": had.get(key.id, keys.Usage()).to_dict()} for key in found]
+    return JSONResponse({"object": "list", "data": data})
 
 
 @router.delete(

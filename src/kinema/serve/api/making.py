@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
 
 from kinema.core.errors import UnsupportedRequest
-from kinema.serve.api.orders import Dialect, Draft
+from kinema.serve.api.orders import Dialect, Draft, Drafts
 from kinema.serve.api.parts import (
     AnyVideo,
     BodyIn,
@@ -27,11 +29,48 @@ from kinema.serve.api.parts import (
     takes,
 )
 from kinema.serve.api.problems import ApiError, of_input
+from kinema.serve.api.service import Service
+from kinema.serve.keys import Caller
 from kinema.wire import answers as told_as
 from kinema.wire import requests as asked_as
 
 router = APIRouter(tags=["videos"])
 _MADE = problems(400, 404, 409, 415, 422)
+
+
+@dataclass(frozen=True)
+class Maker:
+    """What every route here is given besides the body: who asks for a job, in which dialect, under which Idempotency-Key."""
+
+    request: Request
+    service: Service
+    caller: Caller
+    dialect: Dialect | None
+    key: str | None
+
+    @property
+    def drafts(self) -> Drafts:
+        """Makes the caller's orders."""
+        return self.service.drafts(self.caller, base_url(self.request))
+
+    def dry_run(self, draft: Draft) -> Response:
+        """What ``draft`` would take."""
+        return JSONResponse(self.service.dry_run(draft, self.caller))
+
+    def submit(self, draft: Callable[[], Draft], *asked: object) -> Response:
+        """The job of ``draft``, or that which was made when ``asked``, all that the client said, came with the same key before."""
+        made = self.service.submit(draft, self.caller, key=self.key, asked=list(asked))
+        return made_answer(self.request, made, self.dialect)
+
+
+def maker(
+    request: Request, service: Parts, caller: ToSubmit, dialect: DialectHeader = None, key: KeyHeader = None
+) -> Maker:
+    """Of ``request``."""
+    return Maker(request, service, caller, dialect, key)
+
+
+Making = Annotated[Maker, Depends(maker)]
 
 
 @router.post(
@@ -41,25 +80,13 @@ _MADE = problems(400, 404, 409, 415, 422)
     openapi_extra=takes(asked_as.VideoCreate, files="input_reference"),
     response_model=None,
 )
-def create_video(
-    request: Request,
-    service: Parts,
-    caller: ToSubmit,
-    body: BodyIn,
-    dialect: DialectHeader = None,
-    key: KeyHeader = None,
-    dry_run: DryRun = False,
-) -> Response:
+def create_video(making: Making, body: BodyIn, dry_run: DryRun = False) -> Response:
     """Makes a job from words, and a picture if one is given; the answer is OpenAI's, or native with the header."""
     form = parse(asked_as.VideoCreate, body)
-    chosen = dialect or "openai"
-    drafts = service.drafts(caller, base_url(request))
+    chosen = making.dialect or "openai"
     if dry_run:
-        return JSONResponse(service.dry_run(drafts.video(form, chosen), caller))
-    asked = ["videos", chosen, form]
-    return made_answer(
-        request, service.submit(lambda: drafts.video(form, chosen), caller, key=key, asked=asked), dialect
-    )
+        return making.dry_run(making.drafts.video(form, chosen))
+    return making.submit(lambda: making.drafts.video(form, chosen), "videos", chosen, form)
 
 
 @router.post(
@@ -69,25 +96,13 @@ def create_video(
     openapi_extra=takes(asked_as.GenerationCreate, files="image_url"),
     response_model=None,
 )
-def create_generation(
-    request: Request,
-    service: Parts,
-    caller: ToSubmit,
-    body: BodyIn,
-    dialect: DialectHeader = None,
-    key: KeyHeader = None,
-    dry_run: DryRun = False,
-) -> Response:
+def create_generation(making: Making, body: BodyIn, dry_run: DryRun = False) -> Response:
     """Makes a job; `id` and `request_id` are the same. Poll `/v1/videos/generations/{id}`, or `/v1/videos/{request_id}` as xAI's do."""
     form = parse(asked_as.GenerationCreate, body)
-    chosen: Dialect = dialect or ("xai" if form.is_xai else "mission")
-    drafts = service.drafts(caller, base_url(request))
+    chosen = making.dialect or ("xai" if form.is_xai else "mission")
     if dry_run:
-        return JSONResponse(service.dry_run(drafts.generation(form, dialect), caller))
-    asked = ["generations", chosen, form]
-    return made_answer(
-        request, service.submit(lambda: drafts.generation(form, dialect), caller, key=key, asked=asked), dialect
-    )
+        return making.dry_run(making.drafts.generation(form, making.dialect))
+    return making.submit(lambda: making.drafts.generation(form, making.dialect), "generations", chosen, form)
 
 
 @router.post(
@@ -97,20 +112,11 @@ def create_generation(
     openapi_extra=takes(asked_as.VideoEdit, files="video"),
     response_model=None,
 )
-def edit_video(
-    request: Request,
-    service: Parts,
-    caller: ToSubmit,
-    body: BodyIn,
-    dialect: DialectHeader = None,
-    key: KeyHeader = None,
-) -> Response:
+def edit_video(making: Making, body: BodyIn) -> Response:
     """On models that take a clip as their source; refused by name on others."""
     form = parse(asked_as.VideoEdit, body)
-    chosen = dialect or ("xai" if form.video.url else "openai")
-    drafts = service.drafts(caller, base_url(request))
-    made = service.submit(lambda: drafts.edit(form, chosen), caller, key=key, asked=["edits", chosen, form])
-    return made_answer(request, made, dialect)
+    chosen = making.dialect or ("xai" if form.video.url else "openai")
+    return making.submit(lambda: making.drafts.edit(form, chosen), "edits", chosen, form)
 
 
 @router.post(
@@ -120,20 +126,11 @@ def edit_video(
     openapi_extra=takes(asked_as.VideoExtend, files="video"),
     response_model=None,
 )
-def extend_video(
-    request: Request,
-    service: Parts,
-    caller: ToSubmit,
-    body: BodyIn,
-    dialect: DialectHeader = None,
-    key: KeyHeader = None,
-) -> Response:
+def extend_video(making: Making, body: BodyIn) -> Response:
     """A new clip that begins with the last frame of a finished one, in its size."""
     form = parse(asked_as.VideoExtend, body)
-    chosen = dialect or ("xai" if form.video.url or form.duration is not None else "openai")
-    drafts = service.drafts(caller, base_url(request))
-    made = service.submit(lambda: drafts.extend(form, chosen), caller, key=key, asked=["extensions", chosen, form])
-    return made_answer(request, made, dialect)
+    chosen = making.dialect or ("xai" if form.video.url or form.duration is not None else "openai")
+    return making.submit(lambda: making.drafts.extend(form, chosen), "extensions", chosen, form)
 
 
 @router.post(
@@ -162,28 +159,15 @@ def get_character(id: VideoId, caller: ToRead) -> Response:
     openapi_extra=takes(asked_as.VideoRemix),
     response_model=None,
 )
-def remix_video(
-    request: Request,
-    service: Parts,
-    caller: ToSubmit,
-    id: VideoId,
-    body: JsonIn,
-    dialect: DialectHeader = None,
-    key: KeyHeader = None,
-) -> Response:
+def remix_video(making: Making, id: VideoId, body: JsonIn) -> Response:
     """Seed, size, length, steps and pictures are those of the finished job."""
     form = parse(asked_as.VideoRemix, body)
-    parent = service.find(id, caller)
-    chosen: Dialect = dialect or parent.order.dialect  # pyright: ignore[reportAssignmentType]
-    drafts = service.drafts(caller, base_url(request))
-    asked = ["remix", chosen, id, form]
+    parent, limits = making.service.find(id, making.caller), making.caller.limits
+    chosen: Dialect = making.dialect or parent.order.dialect  # pyright: ignore[reportAssignmentType]
 
-    def make() -> Draft:
-        draft = drafts.remix(id, form.prompt, chosen)
+    def draft() -> Draft:
+        made = making.drafts.remix(id, form.prompt, chosen)
         # the parent's priority, as far as this key may ask for it
-        return (
-            draft if caller.key_id is None else replace(draft, priority=min(draft.priority, caller.limits.max_priority))
-        )
+        return made if making.caller.key_id is None else replace(made, priority=min(made.priority, limits.max_priority))
 
-    made = service.submit(make, caller, key=key, asked=asked)
-    return made_answer(request, made, dialect)
+    return making.submit(draft, "remix", chosen, id, form)

@@ -117,7 +117,7 @@ class _NoModels:
 
     def dry_run(self, planned: Planned) -> Mapping[str, Any]:
         """Of nothing that `resolve` gave."""
-        raise UnsupportedRequest("model", planned.resolved, "this server has no models")
+        raise UnsupportedRequest("model", planned.request.model, "this server has no models")
 
 
 def document() -> str:

@@ -95,7 +95,10 @@ class QueueView:
 
 
 def look(database: Database, *, device: str, workers: int) -> Seen:
-    """All that wait or run; the same estimates as `kinema.serve.jobs.reading.eta` makes one by one."""
+    """All that wait, in the order in which they would be claimed if nothing else changed, and all that run.
+
+    ``workers`` workers of kind ``device`` finish what runs and then take what waits, one job each; `Place.eta` counts from now.
+    """
     with database.read() as (connection, now):
         of_attempt = and_(attempts.c.job_id == jobs.c.id, attempts.c.fence == jobs.c.fence)
         query = (

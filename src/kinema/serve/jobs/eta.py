@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 import math
 import statistics
 from collections.abc import Sequence
@@ -42,15 +41,3 @@ def predict(runs: Sequence[Run], *, shape: str, steps: int, cost: float) -> Eta 
     if not seconds:
         return None
     return Eta(median_s=statistics.median(seconds), p90_s=seconds[math.ceil(0.9 * len(seconds)) - 1])
-
-
-def until_done(own: Eta, *, ahead: Sequence[Eta], running: Sequence[Eta], workers: int) -> Eta:
-    """When a waiting job is done: ``workers`` finish what is ``running`` and then take those ``ahead`` and it, one each, in order."""
-
-    def simulate(name: str) -> float:
-        free = sorted([getattr(left, name) for left in running] + [0.0] * (workers - len(running)))[: max(1, workers)]
-        for job in ahead:
-            heapq.heappush(free, heapq.heappop(free) + getattr(job, name))
-        return free[0] + getattr(own, name)
-
-    return Eta(median_s=simulate("median_s"), p90_s=simulate("p90_s"))

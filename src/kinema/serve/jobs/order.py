@@ -75,9 +75,12 @@ def choose(
     return head, None
 
 
-def mates_of(first: Waiting, waiting: Sequence[Waiting]) -> list[Waiting]:
-    """Those that may run in one batch with ``first``: same plan and priority, fresh all of them. What may kill a worker runs alone."""
-    if not first.plan_key or not first.is_fresh:
+def mates_of(first: Waiting, waiting: Sequence[Waiting], apart: Collection[tuple[str, str]] = ()) -> list[Waiting]:
+    """Those that may run in one batch with ``first``: same plan and priority, fresh all of them. What may kill a worker runs alone.
+
+    Nor may they of a plan (model, its key) that is to be kept ``apart``.
+    """
+    if not first.plan_key or not first.is_fresh or (first.model, first.plan_key) in apart:
         return []
     same = (first.model, first.plan_key, first.priority)
     return [j for j in waiting if j.is_fresh and (j.model, j.plan_key, j.priority) == same]

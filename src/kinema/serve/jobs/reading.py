@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +12,9 @@ from sqlalchemy import Connection, RowMapping, Select, and_, func, select
 
 from kinema.core.jobs import JobState
 from kinema.serve.jobs.database import Database
-from kinema.serve.jobs.eta import Eta, Run, predict, until_done
+from kinema.serve.jobs.eta import Run
 from kinema.serve.jobs.job import Job
-from kinema.serve.jobs.order import Share, Waiting, in_order
+from kinema.serve.jobs.order import Share, Waiting
 from kinema.serve.jobs.rows import job_of
 from kinema.serve.jobs.schema import attempts, checkpoints, events, jobs, steps
 
@@ -145,12 +145,6 @@ def read_queue(
     return waiting, {o: Share(running=running.get(o, 0), served_at=served_at.get(o, 0.0)) for o in owners}
 
 
-def queue_order(database: Database) -> list[str]:
-    """The ids of the jobs that may be claimed, in the order in which they would be if nothing else changed."""
-    with database.read() as (connection, now):
-        return [job.id for job in in_order(*read_queue(connection, now))]
-
-
 def retry_after_s(connection: Connection) -> float:
     """How long until a place in the queue may be free: the median of the latest attempts, from 1 s to 10 minutes."""
     lasted = attempts.c.ended_at - attempts.c.claimed_at
@@ -159,8 +153,12 @@ def retry_after_s(connection: Connection) -> float:
 
 
 def runs_of(connection: Connection, model: str, device: str) -> list[Run]:
-    """The latest whole runs of ``model`` on ``device``."""
-    seconds = (attempts.c.ended_at - attempts.c.started_at).label("seconds")
+    """The latest whole runs of ``model`` on ``device``; of those that a worker claimed and made together, each has its share."""
+    mate = attempts.alias()
+    together = (mate.c.claimed_at == attempts.c.claimed_at) & (mate.c.worker == attempts.c.worker)
+    number = select(func.count()).where(together, mate.c.outcome == JobState.SUCCEEDED.value, mate.c.from_step == 0)
+    lasted = attempts.c.ended_at - attempts.c.started_at
+    seconds = (lasted / number.scalar_subquery()).label("seconds")
     query = (
         select(seconds, jobs.c.shape, jobs.c.num_steps.label("steps"), jobs.c.cost)
         .join(attempts, and_(attempts.c.job_id == jobs.c.id, attempts.c.fence == jobs.c.fence))
@@ -170,44 +168,3 @@ def runs_of(connection: Connection, model: str, device: str) -> list[Run]:
         .limit(NUM_RUNS)
     )
     return [Run(**row) for row in connection.execute(query).mappings()]
-
-
-def eta(database: Database, job_id: str, *, device: str, workers: int = 1) -> Eta | None:
-    """When a waiting or running job will be done, from now, on ``workers`` workers of kind ``device``; None where nothing is known.
-
-    Jobs ahead of which nothing is known count like this one.
-    """
-    with database.read() as (connection, now):
-        known: dict[str, Sequence[Run]] = {}
-
-        def lasts(row: RowMapping) -> Eta | None:
-            if row["model"] not in known:
-                known[row["model"]] = runs_of(connection, row["model"], device)
-            return predict(known[row["model"]], shape=row["shape"], steps=row["num_steps"], cost=row["cost"])
-
-        columns = jobs.c["id", "status", "model", "shape", "num_steps", "cost"]
-        of_attempt = and_(attempts.c.job_id == jobs.c.id, attempts.c.fence == jobs.c.fence)
-        unfinished = jobs.c.status.in_([JobState.QUEUED.value, *HELD])
-        query = (
-            select(*columns, attempts.c.started_at, attempts.c.from_step)
-            .outerjoin(attempts, of_attempt)
-            .where(unfinished)
-        )
-        rows = {row["id"]: row for row in connection.execute(query).mappings()}
-        if job_id not in rows or (own := lasts(rows[job_id])) is None:
-            return None
-
-        def left(row: RowMapping) -> Eta:
-            share = 1 - (row["from_step"] or 0) / max(1, row["num_steps"])
-            elapsed_s = 0.0 if row["started_at"] is None else now - row["started_at"]
-            return (lasts(row) or own).scaled(share).after(elapsed_s)
-
-        if rows[job_id]["status"] in HELD:
-            return left(rows[job_id])
-        order = [job.id for job in in_order(*read_queue(connection, now))]
-        if job_id not in order:
-            return None
-        # one that came between the two queries is left out
-        ahead = [lasts(rows[other]) or own for other in order[: order.index(job_id)] if other in rows]
-        running = [left(row) for row in rows.values() if row["status"] in HELD]
-        return until_done(own, ahead=ahead, running=running, workers=workers)

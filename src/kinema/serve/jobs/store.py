@@ -147,10 +147,12 @@ class JobStore:
         models: Collection[str] | None = None,
         warm: Collection[str] = (),
         most: int = 1,
+        apart: Collection[tuple[str, str]] = (),
     ) -> list[Job]:
         """Up to ``most`` jobs of one plan, now the worker's for ``lease_s``; none if none waits. Leases that ran out come back first.
 
-        ``models`` are those that it can run, or all; ``warm`` those that it need not load.
+        ``models`` are those that it can run, or all; ``warm`` those that it need not load. Of a plan (model, its key) in ``apart`` there is
+        but one.
         """
         self.reap()
         with self.database.read() as (connection, now):
@@ -172,7 +174,7 @@ class JobStore:
                 if passed is not None and (head := lock(connection, passed.id, skip=True)) is not None:
                     run(connection, head, (PassOver(),), now)
                 claimed.append(taken)
-                shares, waiting = served(shares, chosen.owner, now), mates_of(chosen, waiting)
+                shares, waiting = served(shares, chosen.owner, now), mates_of(chosen, waiting, apart)
         return claimed
 
     def heartbeat(self, held: Mapping[str, int], *, lease_s: float) -> dict[str, Signal]:

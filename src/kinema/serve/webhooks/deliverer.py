@@ -65,16 +65,6 @@ class Deliverer:
                     stop.wait(self._poll_s)
                 flying = {future: c for future, c in flying.items() if not future.done()}
 
-    def once(self) -> int:
-        """How many tries were made of what is due now, in turns, each to its end."""
-        derive(self._database, base_url=self._base_url)
-        sent = 0
-        with ThreadPoolExecutor(self._threads) as pool:
-            while new := self._claim({}):
-                list(pool.map(self._send, new))
-                sent += len(new)
-        return sent
-
     def _claim(self, flying: dict[Future[None], Claimed]) -> list[Claimed]:
         failing = sum(c.is_failing for c in flying.values())
         return claim(
