@@ -14,6 +14,8 @@ MINI_ROUNDS ?= 50
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt \
 	$(if $(TORCH_INDEX),--extra-index-url https://download.pytorch.org/whl/$(TORCH_INDEX))
+# Files of tests side by side, one on each core; threads that wait don't spin, since another process has work for the core.
+PYTEST := GOMP_SPINCOUNT=1000 $(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist loadfile
 # record.py is what they share; the blind test needs a reader, parity has a target of its own, and the others take long: a quarter of an hour, or hours
 BENCHES := $(filter-out bench/record.py bench/blind_test.py bench/commands.py bench/judges.py bench/parity.py bench/time_to_quality.py bench/kill_rounds.py bench/webhooks.py bench/eta.py bench/published.py bench/steps.py,$(wildcard bench/*.py))
 BASE := $(VENV)/.base-is-installed
@@ -52,10 +54,10 @@ demo: $(BASE) ## set up, then turn an English and a Chinese sentence into clips
 	@echo "雪地里，一个红色的方块从空中落下:       $(CURDIR)/demo/cube-zh.mp4"
 
 test: $(DEV) ## set up, then run the tests (minutes, no network, no GPU)
-	@$(BIN)/python -m pytest -q
+	@$(PYTEST)
 
 test-rest: $(DEV) # what `make test` leaves out: slow tests, and those that need system packages
-	@$(BIN)/python -m pytest -q -m "slow or system" || [ $$? -eq 5 ]
+	@$(PYTEST) -m "slow or system" || [ $$? -eq 5 ]
 
 test-all: test test-rest ## the tests, slow ones and those that need system packages included
 

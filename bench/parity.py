@@ -6,7 +6,9 @@ grey levels of the frames shown; our error in bf16 over the reference's own; and
 alone, weights that come from disk and weights that stay, streamed and whole, cut into exact parts and whole. Ends with 1 if
 anything is out of its bound. No published weights are run.
 
-python bench/parity.py [--out FOLDER]
+``--rows TEXT`` makes those rows alone whose names have the text, such as LTX; they are printed, and no file is written.
+
+python bench/parity.py [--out FOLDER] [--rows TEXT]
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import os
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from record import RESULTS, ROOT, record
@@ -39,13 +41,14 @@ HEADINGS = {
 }  # fmt: skip
 
 
-def rows(root: Path) -> Iterator[Row]:
-    """The table, a row at a time."""
+def rows(root: Path, text: str = "") -> Iterator[Row]:
+    """The table, a row at a time; those whose names have ``text``."""
     for network in networks():
-        yield network_row(network, root)
-    yield from word_rows(root)
-    yield from sampling_rows()
-    yield from pipeline_rows(root)
+        if text in network.what:
+            yield network_row(network, root)
+    # these take seconds, wanted or not
+    yield from (row for row in (*word_rows(root), *sampling_rows()) if text in row.what)
+    yield from pipeline_rows(root, text)
 
 
 def line(row: Row) -> str:
@@ -57,6 +60,7 @@ def line(row: Row) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--rows", default="", metavar="TEXT")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     diffusers_logging.set_verbosity_error()
@@ -68,25 +72,33 @@ def main() -> None:
     print(f"{'':<66}{'configs':>8}" + "".join(f"{h:>14}" for h in HEADINGS.values()) + f"{'seconds':>9}")
     table: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="kinema-parity-") as folder:
-        for row in rows(Path(folder)):
+        for row in rows(Path(folder), arguments.rows):
             print(line(row), flush=True)
             table.append(row)
     print(f"{'bounds':<74}" + "".join(f"{BOUNDS[c]:>14g}" for c in HEADINGS))
     broken = [text for row in table for text in row.broken]
+    if not table:
+        raise SystemExit(f"--rows {arguments.rows}: no row has that in its name")
+    if not arguments.rows:
+        record_table(table, broken, arguments.out)
+    if broken:
+        raise SystemExit("\n".join(broken))
+
+
+def record_table(table: Sequence[Row], broken: Sequence[str], folder: Path) -> None:
+    """Writes the whole table."""
     record(
         "parity",
         {
             "configurations": sum(len(row.cases) for row in table),
             "bounds": BOUNDS,
             "worst": {c: float(f"{max(r.columns.get(c, 0.0) for r in table):.3g}") for c in BOUNDS},
-            "broken": broken,
+            "broken": list(broken),
             "seconds": round(sum(row.seconds for row in table), 1),
             "rows": [row.to_dict() for row in table],
         },
-        folder=arguments.out,
+        folder=folder,
     )
-    if broken:
-        raise SystemExit("\n".join(broken))
 
 
 if __name__ == "__main__":

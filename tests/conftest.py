@@ -6,6 +6,7 @@ import functools
 import inspect
 import re
 import sys
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from importlib.abc import MetaPathFinder
@@ -90,26 +91,24 @@ from kinema.media.digest import frames_digest  # noqa: E402
 from kinema.weights.folder import ModelFolder, open_model  # noqa: E402
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skips tests marked ``gpu`` where there is no CUDA device, and counts them."""
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skips tests marked ``gpu`` where there is no CUDA device."""
     gpu = [item for item in items if item.get_closest_marker("gpu")]
     if not gpu:
         return
     import torch
 
     if not torch.cuda.is_available():
-        config.stash[_SKIPPED] = len(gpu)
         for item in gpu:
             item.add_marker(pytest.mark.skip(reason="no CUDA device"))
 
 
-_SKIPPED = pytest.StashKey[int]()
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Says aloud how many GPU tests did not run."""
-    if count := config.stash.get(_SKIPPED, 0):
-        terminalreporter.write_line(f"{count} GPU tests did NOT run: this machine has no CUDA device", yellow=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Says aloud what did not run, and for want of what."""
+    reports = terminalreporter.stats.get("skipped", ())
+    reasons = Counter(str(report.longrepr[2]).removeprefix("Skipped: ") for report in reports)
+    for reason, count in reasons.most_common():
+        terminalreporter.write_line(f"tests did NOT run: {count} ({reason})", yellow=True)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -206,9 +206,11 @@ PIPELINES: dict[str, dict[str, Case]] = {
 }
 
 
-def pipeline_rows(root: Path) -> Iterator[Row]:
-    """A row for each kind of pipeline."""
+def pipeline_rows(root: Path, text: str = "") -> Iterator[Row]:
+    """A row for each kind of pipeline whose name has ``text``."""
     for what, cases in PIPELINES.items():
+        if text not in what:
+            continue
         with row(what, "fp32", "frames", "bf16", "batch", "stream", "offload") as made:
             for i, (name, case) in enumerate(cases.items()):
                 made.cases.append(name)

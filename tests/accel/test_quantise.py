@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -132,6 +133,12 @@ def test_nothing_else_of_the_process_changes() -> None:
     before = settings()
     apply_quantize(random_network(NETWORKS["wan"]), "int8")
     assert settings() == before
+
+
+def test_torchao_tells_nothing_at_import() -> None:
+    code = "from kinema.accel.quantise import quantize_block; quantize_block('int8'); quantize_block('fp8')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=200)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_a_quantised_network_comes_and_goes() -> None:

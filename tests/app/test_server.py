@@ -301,8 +301,9 @@ def test_a_data_folder_that_cant_be_written_is_one_line(tmp_path: Path) -> None:
 
 def test_each_worker_has_its_device_and_its_share_of_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "num_cores", lambda: 7)
-    settings = Settings(lease_s=3.0, keep_outputs_s=5.0, models=("a", "b"))
+    settings = Settings(lease_s=3.0, keep_outputs_s=5.0, models=("a", "b"), batch=4)
     (one,) = worker_settings(settings)
+    assert one.batch == 4
     assert (one.device, one.threads, one.models, one.lease_s, one.keep_s) == ("cpu", 7, ("a", "b"), 3.0, 5.0)
     three = worker_settings(replace(settings, workers=3))
     assert [(w.device, w.threads) for w in three] == [("cpu", 2)] * 3

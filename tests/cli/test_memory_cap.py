@@ -15,7 +15,7 @@ from kinema.engine.reproduce import reproduce
 from kinema.media.recipe import read_recipe
 from tests.engine.families.published import wan
 
-LARGE = {"num_attention_heads": 6, "attention_head_dim": 64, "ffn_dim": 1536, "num_layers": 16}
+LARGE = {"num_attention_heads": 6, "attention_head_dim": 64, "ffn_dim": 1536, "num_layers": 24}
 # RLIMIT_AS counts every address that a process has, those of libraries and of mapped files, too
 CODE = """
 import json, re, resource, sys
@@ -45,7 +45,7 @@ def test_a_model_of_twice_the_memory_runs(tmp_path: Path) -> None:
     """Room for half of the weights, above what a tiny model of the family takes: from disk it runs, and auto finds a way by itself."""
     small, large = wan(tmp_path / "small").folder, wan(tmp_path / "large", transformer=LARGE).folder
     weights = sum(file.stat().st_size for file in large.rglob("*.safetensors"))
-    assert weights > 140e6
+    assert weights > 220e6
     root, here = Path(kinema.__file__).parents[1], tmp_path / "here"
     here.mkdir()
     environment = {**os.environ, "PYTHONPATH": str(root), "HOME": str(here), "OMP_NUM_THREADS": "1"}

@@ -12,8 +12,9 @@ from safetensors.torch import load_file
 from kinema.app import local
 from kinema.media.recipe import read_recipe
 from tests.cli.test_published import _float32
+from tests.engine.families.loras import TEXT_LAYERS, WAN_LAYERS, low_rank
 from tests.engine.families.published import hunyuan_video, wan
-from tests.engine.families.test_parts import TEXT_LAYERS, WAN_LAYERS, WEIGHTS, low_rank
+from tests.engine.families.small import WEIGHTS
 from tests.weights import ggufs, originals
 
 if TYPE_CHECKING:
@@ -97,10 +98,16 @@ def test_loras_and_a_transformer_by_flags_in_python_and_again(kinema: Kinema, tm
     assert [one["scale"] for one in recipe["model"]["loras"]] == [0.5, 1.0]
     clip = local.generate(
         "a", model=str(bare), frames=1, size="48x32", steps=2, seed=7, guidance=1, transformer=str(gguf),
-        lora=[f"{tmp_path}/a.safetensors=0.5", f"{tmp_path}/a.safetensors"], offload="disk",
+        lora=[f"{tmp_path}/a.safetensors=0.5", f"{tmp_path}/a.safetensors"], offload="disk", lora_mode="merged",
     )  # fmt: skip
     assert clip.digest == recipe["frames"]
     assert kinema("reproduce", "a.png", "--model", str(bare)).out == "a.png: the same frames\n"
+    assert recipe["plan"]["lora_mode"] == "merged"
+    beside = kinema(*flags, "b.png", *given, "--lora-mode", "attached")
+    assert beside.code == 0, beside.err
+    assert plan_in("b.png")["lora_mode"] == "attached"
+    again = kinema("reproduce", "b.png", "--model", str(bare), "--offload", "disk")
+    assert again.out.startswith("b.png: the same frames\n  plan.offload: ")
     gguf.rename(tmp_path / "moved.gguf")
     lost = kinema("reproduce", "a.png", "--model", str(bare))
     assert lost.code == 2
@@ -123,6 +130,8 @@ def test_loras_and_a_transformer_by_flags_in_python_and_again(kinema: Kinema, tm
         (["--lora-2", "wan.safetensors"], "has no transformer_2"),
         (["--transformer", "cut.gguf"], "it ends at byte"),
         (["--transformer", "wan.safetensors"], "holds tensors of no known family"),
+        (["--lora-mode", "beside"], "must be one of auto, merged, attached"),
+        (["--lora-mode", "attached"], "needs a LoRA"),
         (["--offload", "swap"], "must be one of auto, none, component, layers, disk"),
         (["--quantise", "int3"], "must be one of none, int8, fp8"),
         (["--memory-limit", "-1"], "must be above 0"),

@@ -87,6 +87,24 @@ def test_placements_by_hand() -> None:
     assert gigabytes(quantise="int8", offload="layers", device="cuda")["denoise"] == 2 + 0.8
 
 
+def test_loras_by_hand() -> None:
+    """Attached ones stay in memory, whatever comes and goes; merged ones where they are added anew."""
+    card = replace(BIG, adapters={"transformer": 2 * 10**9, "transformer_2": 10**9})
+    both: dict[str, Any] = {"dtype": "bfloat16", "vae_dtype": "bfloat16"}
+    for offload in OFFLOADS:
+        for device in ("cpu", "cuda"):
+            plain = peaks(offload=offload, device=device, **both)
+            of_way = {
+                way: peaks(card, offload=offload, device=device, lora_mode=way, **both)
+                for way in ("merged", "attached")
+            }
+            assert {of_way["attached"][phase] - plain[phase] for phase in plain} == {6 * 10**9}
+            is_read_anew = offload == "disk" or (offload != "none" and device == "cpu")
+            assert {of_way["merged"][phase] - plain[phase] for phase in plain} == {6 * 10**9 if is_read_anew else 0}
+    with pytest.raises(InvalidInput, match="^adapters: "):
+        replace(BIG, adapters={"transformer": -1})
+
+
 def test_a_network_without_known_blocks_is_one_block() -> None:
     bare = replace(BIG, blocks={})
     for offload in ("component", "layers", "disk"):

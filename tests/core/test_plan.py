@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from kinema.core.errors import InvalidInput
 from kinema.core.geometry import VideoShape
-from kinema.core.plan import DECODES, DEVICES, DTYPES, GUIDANCE_MODES, RunPlan, estimate
+from kinema.core.plan import DECODES, DEVICES, DTYPES, GUIDANCE_MODES, LORA_MODES, RunPlan, estimate
 from tests.core.cards import CARD
 
 plans = st.builds(
@@ -25,6 +25,7 @@ plans = st.builds(
     isa=st.text(max_size=9),
     cache_level=st.integers(0, 2),
     decode=st.sampled_from(DECODES),
+    lora_mode=st.sampled_from(LORA_MODES),
 )
 VIDEO = VideoShape(frames=17, height_px=72, width_px=128, fps=8.0)
 
@@ -55,6 +56,7 @@ def test_a_plan_survives_json(plan: RunPlan) -> None:
         ("quantise", "int4"),
         ("quantise", None),
         ("offload", "swap"),
+        ("lora_mode", "auto"),
     ],
 )
 def test_a_plan_that_is_wrong_is_named(field: str, value: Any) -> None:

@@ -25,6 +25,8 @@ PLANTED = [
     ("torch-free", "media", "import torch"),
     ("torch-free", "prompt", "def f():\n    import torch.nn.functional"),
     ("torch-free", "serve", "def f():\n    from kinema.engine import engine"),
+    ("torch-free", "client", "import torch"),
+    ("layers", "client", "from kinema.serve import settings"),
     ("core-alone", "core", "import numpy"),
     ("models-flow-no-rooms", "models", "def f():\n    from kinema.media import read"),
     ("models-flow-no-rooms", "flow", "import safetensors.torch"),

@@ -53,6 +53,7 @@ def test_the_extras_are_those_of_the_architecture(configuration: dict[str, Any])
         "quantise",
         "curate",
         "serve",
+        "client",
         "postgres",
         "cluster",
         "dev",

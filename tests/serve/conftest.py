@@ -1,11 +1,10 @@
-"""Databases: SQLite in a temporary file, and PostgreSQL from the system's packages; and whatever else the system may have or not."""
+"""Databases: SQLite in a temporary file, and PostgreSQL from the system's packages."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
-from typing import NoReturn
 
 import psycopg
 import pytest
@@ -14,22 +13,15 @@ from kinema.serve.jobs.store import JobStore, open_store
 from tests.serve.cluster import MISSING, find_programs, throwaway_cluster
 from tests.serve.shared import Clock
 
-_MISSING = pytest.StashKey[set[str]]()
 _NUMBERS = count()
 
 
-def skip_aloud(config: pytest.Config, missing: str) -> NoReturn:
-    """Skips a test for what the system lacks; the end of the run says so too."""
-    config.stash.setdefault(_MISSING, set()).add(missing)
-    pytest.skip(missing)
-
-
 @pytest.fixture(scope="session")
-def postgresql(request: pytest.FixtureRequest) -> Iterator[str]:
+def postgresql() -> Iterator[str]:
     """The socket's folder of a throwaway cluster."""
     programs = find_programs()
     if programs is None:
-        skip_aloud(request.config, MISSING)
+        pytest.skip(MISSING)
     with throwaway_cluster(programs) as folder:
         yield folder
 
@@ -57,9 +49,3 @@ def store(url: str, clock: Clock) -> Iterator[JobStore]:
     store = open_store(url, clock=clock)
     yield store
     store.close()
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Says what did not run for want of what."""
-    for missing in sorted(config.stash.get(_MISSING, ())):
-        terminalreporter.write_line(f"tests did NOT run: {missing}", yellow=True)

@@ -34,7 +34,6 @@ from kinema.serve.settings import Settings
 from kinema.serve.webhooks.deliverer import Deliverer
 from tests.serve.api.conftest import Server, running
 from tests.serve.api.test_events import read
-from tests.serve.conftest import skip_aloud
 from tests.serve.shared import order, submit
 
 ROOT = Path(__file__).parents[2]
@@ -44,10 +43,10 @@ BLOCKS: dict[str, str] = dict(re.findall(r"^```\w+ (\S+)\n(.*?)^```$", GUIDE, re
 ENVIRONMENT = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
 
 
-def needed(request: pytest.FixtureRequest, program: str, package: str) -> str:
+def needed(program: str, package: str) -> str:
     found = shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
     if found is None:
-        skip_aloud(request.config, f"no {program} in PATH; apt install {package}")
+        pytest.skip(f"no {program} in PATH; apt install {package}")
     return found
 
 
@@ -119,8 +118,8 @@ def test_keys_are_made_as_it_says(tmp_path: Path):
 
 
 @pytest.mark.system
-def test_systemd_takes_the_unit(tmp_path: Path, request: pytest.FixtureRequest):
-    analyze = needed(request, "systemd-analyze", "systemd")
+def test_systemd_takes_the_unit(tmp_path: Path):
+    analyze = needed("systemd-analyze", "systemd")
     path = tmp_path / "kinema.service"
     path.write_text(BLOCKS["kinema.service"].replace("/opt/kinema/bin/kinema", sys.executable))
     done = subprocess.run([analyze, "verify", str(path)], capture_output=True, text=True, timeout=60)
@@ -171,8 +170,8 @@ def free_port() -> int:
 
 @pytest.mark.system
 @pytest.mark.parametrize("name", ["nginx", "caddy"])
-def test_through_the_proxy(tmp_path: Path, request: pytest.FixtureRequest, name: str):
-    program, port, proxy = needed(request, name, name), free_port(), {"nginx": nginx, "caddy": caddy}[name]
+def test_through_the_proxy(tmp_path: Path, name: str):
+    program, port, proxy = needed(name, name), free_port(), {"nginx": nginx, "caddy": caddy}[name]
     (folder := tmp_path / "proxy").mkdir()
     with (
         running(tmp_path, public_url="https://video.example.org") as server,
@@ -229,8 +228,8 @@ def wait_until_it_answers(client: httpx.Client, folder: Path) -> None:
 
 
 @pytest.mark.system
-def test_what_is_backed_up_comes_back(tmp_path: Path, request: pytest.FixtureRequest):
-    needed(request, "rsync", "rsync")
+def test_what_is_backed_up_comes_back(tmp_path: Path):
+    needed("rsync", "rsync")
     data, backup = tmp_path / "data", tmp_path / "backup"
     data.mkdir()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,15 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import Tensor
 
+from kinema.accel.offload import apply_offload
 from kinema.core.errors import MissingPackage, WeightsError
 from kinema.weights.folder import ModelFolder
+from kinema.weights.stream import BlockReader
 from kinema.weights.transformers_parts import (
     ENCODERS,
     IMAGE_PROCESSORS,
     TOKENIZERS,
+    empty_encoder,
     load_encoder,
     load_image_processor,
     load_tokenizer,
@@ -76,6 +80,65 @@ def test_encoders_give_what_was_saved(tmp_path: Path, class_name: str, capfd: py
         assert torch.equal(loaded(**given).last_hidden_state, model(**given).last_hidden_state)
     halves = load_encoder(folder_of(tmp_path, class_name), "part", dtype=torch.bfloat16)
     assert {p.dtype for p in halves.parameters() if p.ndim > 1} == {torch.bfloat16}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_an_encoder_that_is_read_block_by_block_gives_the_same_bits(tmp_path: Path, dtype: torch.dtype) -> None:
+    made(tmp_path, "UMT5EncoderModel")
+    folder = folder_of(tmp_path, "UMT5EncoderModel")
+    whole, given = load_encoder(folder, "part", dtype=dtype), inputs("UMT5EncoderModel")
+    # files have the table of words under either name, or both
+    for change in (
+        lambda s: None,
+        lambda s: s.update({"encoder.embed_tokens.weight": s.pop("shared.weight")}),
+        lambda s: s.update({"shared.weight": s["encoder.embed_tokens.weight"].clone()}),
+    ):
+        _rewrite(tmp_path, change)
+        network, pieces = empty_encoder(folder, "part", dtype=dtype)
+        assert all(p.is_meta and p.dtype == dtype for p in network.parameters())
+        assert not network.training
+        assert network.encoder.embed_tokens is network.shared, "one table, read once"
+        with apply_offload(network, "disk", device="cpu", read=BlockReader(pieces, dtype=dtype)), torch.no_grad():
+            assert torch.equal(network(**given).last_hidden_state, whole(**given).last_hidden_state)
+    with pytest.raises(WeightsError, match="is not loaded; must be of transformers and one of UMT5EncoderModel"):
+        empty_encoder(folder_of(tmp_path, "LlamaModel"), "part", dtype=dtype)
+    (tmp_path / "part" / "config.json").write_text("{")
+    with pytest.raises(WeightsError, match="can't be loaded as a UMT5EncoderModel"):
+        empty_encoder(folder, "part", dtype=dtype)
+
+
+@pytest.mark.parametrize(
+    "change, rule",
+    [
+        (lambda s: s.pop("shared.weight"), r"missing shared\.weight, encoder\.embed_tokens\.weight"),
+        (lambda s: s.update({"hue.weight": torch.zeros(2)}), r"unexpected hue\.weight"),
+        (lambda s: s.update({"shared.weight": torch.zeros(13, 12)}), r"misshapen shared\.weight is 13x12, not 23x12"),
+    ],
+)
+def test_what_does_not_fit_one_that_is_read_block_by_block_is_named(tmp_path: Path, change: Any, rule: str) -> None:
+    made(tmp_path, "UMT5EncoderModel")
+    _rewrite(tmp_path, change)
+    with pytest.raises(WeightsError, match=rule):
+        empty_encoder(folder_of(tmp_path, "UMT5EncoderModel"), "part", dtype=torch.float32)
+
+
+def test_nothing_is_told_where_torchao_is_installed(tmp_path: Path) -> None:
+    """transformers imports it with its networks; in a process of its own, since it tells once."""
+    pytest.importorskip("torchao")
+    made(tmp_path, "UMT5EncoderModel")
+    code = f"""
+import sys
+from pathlib import Path
+import torch
+from kinema.weights.folder import ModelFolder
+from kinema.weights.transformers_parts import load_encoder
+
+folder = ModelFolder(path=Path({str(tmp_path)!r}), name="m", components={{"part": ("transformers", "UMT5EncoderModel")}})
+load_encoder(folder, "part", dtype=torch.float32)
+print("torchao" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=200)
+    assert (done.stdout, done.stderr) == ("True\n", "")
 
 
 def test_every_class_of_the_lists_exists() -> None:

@@ -11,9 +11,11 @@ from functools import partial
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from kinema.accel.lora import with_lora
 from kinema.models.layers.linear import GeluLinear
 
 # torch's compiler calls the same functions for the graphs that it makes
@@ -32,15 +34,17 @@ class PackedLinear(nn.Module):
         self._activation, self._kind = _ACTIVATIONS[type(linear)]
         self.weight = _OPS._reorder_linear_weight(linear.weight.detach(), _ROWS)
         self.bias = None if linear.bias is None else linear.bias.detach()
+        for name, factor in linear.named_buffers():  # of a LoRA
+            self.register_buffer(name, factor, persistent=False)
 
     @property
     def num_bytes(self) -> int:
-        """Bytes of its weight and bias."""
+        """Bytes of its weight and bias; what is attached to it are buffers."""
         return self.weight.nbytes + (0 if self.bias is None else self.bias.nbytes)
 
     def forward(self, x: Float[Tensor, "*b i"]) -> Float[Tensor, "*b o"]:
         """The layer's output."""
-        return _OPS._linear_pointwise(x, self.weight, self.bias, self._activation, [], self._kind)
+        return _product(self, x, self.weight, self._activation, self._kind)
 
 
 def apply_pack(model: nn.Module) -> nn.Module:
@@ -68,7 +72,15 @@ def _multiply(layer: Any, x: Tensor) -> Tensor:
     activation, kind = _ACTIVATIONS[type(layer)]
     # left to itself the library takes another order for a single row, and with it other bits
     weight = _OPS._reorder_linear_weight(layer.weight.detach(), _ROWS)
-    return _OPS._linear_pointwise(x, weight, layer.bias, activation, [], kind)
+    return _product(layer, x, weight, activation, kind)
+
+
+def _product(layer: Any, x: Tensor, weight: Tensor, activation: str, kind: str) -> Tensor:
+    if not layer._buffers:
+        return _OPS._linear_pointwise(x, weight, layer.bias, activation, [], kind)
+    # what is attached is added before the activation
+    y = with_lora(layer, x, _OPS._linear_pointwise(x, weight, layer.bias, "none", [], ""))
+    return y if activation == "none" else F.gelu(y, approximate=kind)
 
 
 def _can_pack(weight: Tensor) -> bool:

@@ -12,10 +12,8 @@ tokens on; fp8 is converted anew at every call, some 10 ns a number, so there in
 from __future__ import annotations
 
 import ctypes
-import logging
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 from torch import nn
@@ -23,6 +21,7 @@ from torch import nn
 from kinema.core.blocks import is_quantised, repeated_blocks
 from kinema.core.errors import InvalidInput, UnsupportedRequest, choices
 from kinema.core.memory import QUANTISATIONS
+from kinema.core.quiet import TORCHAO_IMPORT, errors_alone
 
 
 def apply_quantize(module: nn.Module, scheme: str) -> nn.Module:
@@ -46,7 +45,7 @@ def quantize_block(scheme: str) -> Callable[[str, nn.Module], None]:
     """
     if scheme not in QUANTISATIONS[1:]:
         raise InvalidInput("quantise", scheme, f"must be {choices(QUANTISATIONS[1:])}")
-    with _in_silence():
+    with errors_alone(*TORCHAO_IMPORT):
         try:
             from torchao.quantization import Float8WeightOnlyConfig, Int8WeightOnlyConfig, quantize_
         except ImportError as e:
@@ -69,14 +68,3 @@ def _give_back() -> None:
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # other C libraries than GNU's have none
         if trim is not None:
             trim(0)
-
-
-@contextmanager
-def _in_silence() -> Iterator[None]:
-    """Within it nothing is logged: torchao tells at import of kernels for other hardware that it could not load."""
-    before = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logging.disable(before)

@@ -29,6 +29,7 @@ class Setup:
     quantise: str = "none"
     offload: str = AUTO
     memory_limit_gb: float | None = None
+    lora_mode: str = AUTO
     files: tuple[tuple[str, str], ...] = ()
     loras: tuple[LoraFile, ...] = ()
 
@@ -68,6 +69,7 @@ def engine_for(model: str, setup: Setup = PLAIN) -> Engine:
             quantise=setup.quantise,
             offload=setup.offload,
             memory_limit_gb=setup.memory_limit_gb,
+            lora_mode=setup.lora_mode,
         )
         _LOADED.clear()
         _LOADED[key] = engine
@@ -104,6 +106,7 @@ def generate(  # noqa: PLR0913
     memory_limit_gb: float | None = None,
     lora: Sequence[str] = (),
     lora_2: Sequence[str] = (),
+    lora_mode: str = AUTO,
     transformer: str | None = None,
     transformer_2: str | None = None,
     model: str = "kinema-mini",
@@ -120,8 +123,8 @@ def generate(  # noqa: PLR0913
 
     ``offload``, ``quantise`` and ``memory_limit_gb`` are for models that are large for this machine; see `kinema.engine.engine.Engine`.
     ``lora`` are files of changes to the transformer, FILE or FILE=SCALE; ``transformer`` is a safetensors or GGUF file with its
-    weights; ``lora_2`` and ``transformer_2`` are for the second network of models that have two. The model stays in memory for the
-    next call.
+    weights; ``lora_2`` and ``transformer_2`` are for the second network of models that have two. ``lora_mode`` is "merged" (LoRAs are
+    added to the weights), "attached" (they stand beside them), or "auto". The model stays in memory for the next call.
 
     Raises: InvalidInput (RefusedContent among them), StorageError, Cancelled; no file is left then.
     """
@@ -150,6 +153,7 @@ def generate(  # noqa: PLR0913
         quantise=quantise,
         offload=offload,
         memory_limit_gb=memory_limit_gb,
+        lora_mode=lora_mode,
         files=files_of(transformer, transformer_2),
         loras=loras_of(lora, lora_2),
     )

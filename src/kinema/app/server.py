@@ -145,6 +145,7 @@ def worker_settings(settings: Settings) -> list[WorkerSettings]:
         threads=max(1, num_cores() // number) if kind == "cpu" else None,
         lease_s=settings.lease_s,
         checkpoint_every=settings.checkpoint_every,
+        batch=settings.batch,
         keep_s=settings.keep_outputs_s,
     )
     host = socket.gethostname()

@@ -27,7 +27,7 @@ EXTRAS = {
     "uvicorn": "serve",
     "sqlalchemy": "serve",
     "alembic": "serve",
-    "httpx": "serve",
+    "httpx": "client",
     "psycopg": "postgres",
     "ray": "cluster",
     "tensorboard": "dev",
@@ -53,7 +53,8 @@ def problem_of(error: BaseException) -> Problem:
         value = str(error.value) if isinstance(error.value, (str, os.PathLike)) else repr(error.value)
         return Problem(exit_code=error.exit_code, message=str(error), field=error.field, value=value, rule=error.rule)
     if isinstance(error, KinemaError):
-        return Problem(exit_code=error.exit_code, message=str(error))
+        # what a server refuses has a field too
+        return Problem(exit_code=error.exit_code, message=str(error), field=getattr(error, "field", None))
     if type(error).__module__.partition(".")[0] in ("typer", "click"):
         return _usage_problem(error)
     module = error.name.partition(".")[0] if isinstance(error, ImportError) and error.name else "kinema"

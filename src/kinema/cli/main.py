@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from kinema.cli import doctor, errors, evaluate, files, generate, keys, models, serve, train, world
+from kinema.cli import doctor, errors, evaluate, files, generate, jobs, keys, models, serve, train, world
 from kinema.cli.interrupts import INTERRUPTED
 from kinema.core.version import VERSION
 
@@ -19,6 +19,11 @@ VERBS: dict[str, Callable[..., object]] = {
     "reproduce": files.reproduce,
     "doctor": doctor.doctor,
     "serve": serve.serve,
+    "submit": jobs.submit,
+    "jobs": jobs.jobs,
+    "watch": jobs.watch,
+    "cancel": jobs.cancel,
+    "download": jobs.download,
 }
 GROUPS: dict[str, tuple[str, dict[str, Callable[..., object]]]] = {
     "models": (

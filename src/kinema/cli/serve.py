@@ -20,6 +20,7 @@ def serve(  # noqa: PLR0913
     models: Annotated[list[str] | None, typer.Option(metavar="NAME", help="A model to serve; may be repeated, first the default.")] = None,
     device: Annotated[str, typer.Option(metavar="NAME", help="cpu, cuda or cuda:NUMBER.")] = "cpu",
     workers: Annotated[int, typer.Option(help="Worker processes: one for each GPU, or shares of the cores.")] = 1,
+    batch: Annotated[int, typer.Option(help="Jobs of one plan that are denoised together; more clips an hour, each of them later.")] = 1,
     no_worker: Annotated[bool, typer.Option("--no-worker", help="The API alone; a server on the same database and folder works.")] = False,
     allow: Annotated[list[str] | None, typer.Option(metavar="HOST", help="A private host that may be fetched from; repeatable.")] = None,
     public_url: Annotated[str, typer.Option(metavar="URL", help="How clients reach it, behind a proxy.")] = "",
@@ -40,6 +41,7 @@ def serve(  # noqa: PLR0913
         database=database,
         device=device,
         workers=workers,
+        batch=batch,
         public_url=public_url,
         **{name: value for name, value in given.items() if value},  # pyright: ignore[reportArgumentType]
     )

@@ -20,6 +20,13 @@ Lora2Option = Annotated[
     list[str] | None,
     typer.Option("--lora-2", metavar="FILE[=SCALE]", help="The same for the second network, of models that have two."),
 ]
+LoraModeOption = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="LoRAs: merged into the weights, or attached beside them; auto: attached to what is quantised.",
+    ),
+]
 TransformerOption = Annotated[
     str | None,
     typer.Option(metavar="FILE", help="The transformer's weights from one file: safetensors (fp8, too) or GGUF."),

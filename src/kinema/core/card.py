@@ -48,7 +48,8 @@ class ModelCard:
     ``default_guidance_2``: of a second network for the less noisy steps, if it has one. ``keyframes_at``: the times that keyframes
     may have, in seconds and -1 for the last frame; empty: any. ``one_spelling``: it was trained on prompts as
     `kinema.prompt.normalise` writes them; else they reach it as they were typed. ``blocks``: how the parameters lie in those
-    components that can be streamed and quantised.
+    components that can be streamed and quantised; ``adapters``: the numbers in the LoRAs that a model was opened with, by the
+    component that they are for.
     """
 
     name: str
@@ -80,6 +81,7 @@ class ModelCard:
     keyframes_at: tuple[float, ...] = ()
     one_spelling: bool = True
     blocks: Mapping[str, BlockSizes] = field(default_factory=dict)
+    adapters: Mapping[str, int] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
     scores: Mapping[str, Any] = field(default_factory=dict)
 
@@ -93,9 +95,10 @@ class ModelCard:
             ("sizes", sum(self.sizes, ())),
             ("patch", self.patch),
             ("parameters", self.parameters.values()),
+            ("adapters", self.adapters.values()),
         ):
             for value in values:
-                check_whole(name, value, least=0 if name == "parameters" else 1)
+                check_whole(name, value, least=0 if name in ("parameters", "adapters") else 1)
         for fps in self.fps:
             check_number("fps", fps, above=0)
         for name in ("default_seconds", "default_guidance"):

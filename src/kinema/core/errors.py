@@ -14,7 +14,7 @@
     ├── TrainingError           a run that can't go on (diverged, or a checkpoint of another recipe)
     └── Cancelled               stopped on request (exit code 130)
 
-Standard library only.
+What clients of the service meet besides is drawn in `kinema.client.errors`. Standard library only.
 """
 
 from __future__ import annotations

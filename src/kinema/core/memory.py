@@ -4,10 +4,12 @@ Placements (`RunPlan.offload`), from the fastest to the smallest:
 
 - none: all networks stay in the device's memory.
 - component: a network is there only during its phase: the encoders together, the autoencoder, each of the transformers.
-- layers: of a network with repeated blocks (the transformer) only what stands around them, the block that runs and the next one.
+- layers: of a network with repeated blocks (a transformer, some text encoders) only what stands around them, the block that runs
+  and the next one.
 - disk: the same without the next one; blocks are read from the file when they run.
 
 Quantising (`RunPlan.quantise`) keeps the matrices of repeated blocks as int8 or fp8, a byte a number.
+LoRAs that are attached stay beside their networks, wherever the weights lie; those that are merged stay where weights are read anew.
 """
 
 from __future__ import annotations
@@ -114,9 +116,18 @@ def _groups(card: ModelCard) -> tuple[list[str], list[str]]:
 
 def _held(card: ModelCard, plan: RunPlan, *groups: Iterable[str]) -> float:
     """Bytes of weights in memory while those of ``groups`` are needed: all networks, or the largest group where they take turns."""
+    beside = _adapters(card, plan)
     if plan.offload == "none":
-        return sum(_weights(card, plan, name) for name in card.parameters)
-    return max((sum(_weights(card, plan, n) for n in group if n in card.parameters) for group in groups), default=0)
+        return beside + sum(_weights(card, plan, name) for name in card.parameters)
+    largest = max((sum(_weights(card, plan, n) for n in group if n in card.parameters) for group in groups), default=0)
+    return beside + largest
+
+
+def _adapters(card: ModelCard, plan: RunPlan) -> float:
+    """Bytes of the LoRAs that stay in the device's memory, taken to be of the plan's dtype."""
+    is_read_anew = plan.offload == "disk" or (plan.offload != "none" and plan.device == "cpu")
+    stay = plan.lora_mode == "attached" or is_read_anew
+    return sum(card.adapters.values()) * DTYPE_BYTES[plan.dtype] if stay else 0
 
 
 def _unquantised(card: ModelCard, plan: RunPlan, names: Iterable[str]) -> float:

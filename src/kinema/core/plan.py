@@ -27,6 +27,7 @@ DTYPES = tuple(DTYPE_BYTES)
 DEVICES = ("cpu", "cuda")
 GUIDANCE_MODES = ("batched", "split", "off")
 DECODES = ("default", "exact", "frugal", "tiles")
+LORA_MODES = ("merged", "attached")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +40,7 @@ class RunPlan:
     once, ``frugal`` likewise in constant memory but several times the work, ``tiles`` in blended tiles, which need least. Most models
     have but one way, which is exact.
     ``quantise`` is how matrices of the transformer's blocks are kept; ``offload`` where weights lie, which changes no bit.
+    ``lora_mode`` is whether LoRAs are added to the weights (merged) or beside them (attached).
     """
 
     dtype: Literal["float32", "bfloat16"] = "float32"
@@ -53,6 +55,7 @@ class RunPlan:
     decode: Literal["default", "exact", "frugal", "tiles"] = "default"
     quantise: Literal["none", "int8", "fp8"] = "none"
     offload: Literal["none", "component", "layers", "disk"] = "none"
+    lora_mode: Literal["merged", "attached"] = "merged"
 
     def __post_init__(self) -> None:
         for name in ("dtype", "vae_dtype"):
@@ -64,7 +67,7 @@ class RunPlan:
             raise InvalidInput("decode", self.decode, f"must be {choices(DECODES)}")
         if self.device not in DEVICES:
             raise InvalidInput("device", self.device, f"must be {choices(DEVICES)}")
-        for name, known in (("quantise", QUANTISATIONS), ("offload", OFFLOADS)):
+        for name, known in (("quantise", QUANTISATIONS), ("offload", OFFLOADS), ("lora_mode", LORA_MODES)):
             if getattr(self, name) not in known:
                 raise InvalidInput(name, getattr(self, name), f"must be {choices(known)}")
         if self.quantise != "none" and self.reads_file:

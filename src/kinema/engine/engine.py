@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from kinema.core.card import ModelCard
 from kinema.core.checks import check_number
-from kinema.core.errors import InvalidInput, choices
-from kinema.core.geometry import VideoShape
+from kinema.core.errors import InvalidInput, UnsupportedRequest, choices
 from kinema.core.media_ref import MediaRef
-from kinema.core.memory import OFFLOADS, QUANTISATIONS, RUNTIME_BYTES, runtime_bytes
+from kinema.core.memory import OFFLOADS, QUANTISATIONS, runtime_bytes
 from kinema.core.placement import AUTO, Placement, choose_placement, placements
-from kinema.core.plan import DTYPES, Estimate, RunPlan, estimate
+from kinema.core.plan import DTYPES, LORA_MODES, Estimate, RunPlan, estimate
 from kinema.core.progress import CancelToken, Observer, ignore_progress
 from kinema.core.protocols import MediaReader
 from kinema.core.request import GenerationRequest
 from kinema.core.skips import check_level
 from kinema.engine.choose import DtypeChoice, cache_file, choose_dtypes, current_isa, known_choice
-from kinema.engine.machine import memory_room_bytes, num_cores
-from kinema.engine.resolve import ResolvedRequest, check_plan, default_plan, resolve
+from kinema.engine.machine import device_room_bytes, memory_room_bytes, num_cores
+from kinema.engine.meter import Meter, RunMetrics
+from kinema.engine.resolve import ResolvedRequest, check_group, check_plan, default_plan, resolve
+from kinema.engine.stream import ClipStream
 from kinema.weights.folder import ModelFolder, open_model
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ class Engine:
         quantise: keeps the matrices of a transformer's blocks as "int8" or "fp8"; the clip changes somewhat.
         offload: where weights lie, which changes no bit: "none" (all in memory), "component", "layers", "disk"
             (`kinema.core.memory`), or "auto": the fastest that fits in memory.
+        lora_mode: "merged" adds LoRAs to the weights, "attached" has them beside the weights, which agrees within rounding; "auto"
+            attaches them where ``quantise`` is asked for.
         memory_limit_gb: as if the device's memory had no more; a plan that needs more is refused.
         read_picture: reads keyframes; local files if not given.
 
@@ -72,6 +75,7 @@ class Engine:
         cache_level: int = 0,
         quantise: str = "none",
         offload: str = AUTO,
+        lora_mode: str = AUTO,
         memory_limit_gb: float | None = None,
         read_picture: MediaReader | None = None,
         cache: Path | None = None,
@@ -83,9 +87,12 @@ class Engine:
             ("device", device, DEVICES),
             ("quantise", quantise, QUANTISATIONS),
             ("offload", offload, (AUTO, *OFFLOADS)),
+            ("lora_mode", lora_mode, (AUTO, *LORA_MODES)),
         ):
             if value is not None and value not in known:
                 raise InvalidInput(name, value, f"must be {choices(known)}")
+        if lora_mode == "attached" and not self.folder.loras:
+            raise InvalidInput("lora_mode", lora_mode, "needs a LoRA; give one, or leave it out")
         if threads is not None and threads < 1:
             raise InvalidInput("threads", threads, "must be at least 1")
         self._threads = threads or num_cores()
@@ -94,10 +101,13 @@ class Engine:
         if memory_limit_gb is not None:
             check_number("memory_limit_gb", memory_limit_gb, above=0, most=1e12)
         self._quantise, self._offload, self._memory_limit_gb = quantise, offload, memory_limit_gb
+        self._lora_mode = lora_mode
         self._device, self._compile, self._cache_level = device, compile, cache_level
         self._read_picture = read_picture or _read_picture
         self._cache = cache or cache_file()
         self._resident: tuple[tuple[object, ...], Family] | None = None
+        # of batches that were tried: whether each request has the bits that it has alone
+        self._is_exact: dict[tuple[object, ...], bool] = {}
         # of the networks that are here: under which plan they ran, and the most bytes that a run of theirs counts
         self._ran: tuple[RunPlan, int] | None = None
 
@@ -149,20 +159,23 @@ class Engine:
         resume: GenerationState | None = None,
         on_state: Callable[[GenerationState], None] | None = None,
         every: int = 1,
+        spent: RunMetrics | None = None,
     ) -> Clip:
         """The clip of ``request``. Same request, same weights, same plan: the same bits.
 
         ``on_state`` gets a state every ``every`` steps and after the last, before the decode; given back as ``resume`` with its own
-        request, the run goes on from there and ends with the bits that it would have had.
+        request, the run goes on from there and ends with the bits that it would have had. ``spent`` is what it cost up to there.
 
         Raises: InvalidInput, MediaError, WeightsError; Cancelled within one step of ``cancel``; KinemaError out of memory.
         """
         if every < 1:
             raise InvalidInput("every", every, "must be at least 1")
-        run = self._run([request], observer, cancel, plan=plan if resume is None else (plan or resume.plan))
-        if resume is not None:
-            resume.check(run.requests[0].request, run.plan, self.folder.content_hash())
-        family, latents = run.latents(self._load, resume=resume, on_state=on_state, every=every)
+        plan = plan if resume is None else (plan or resume.plan)
+        run = self._run([request], observer, cancel, plan=plan, meter=Meter(spent))
+        states = () if resume is None else (resume,)
+        run.check(states)
+        on_states = None if on_state is None else lambda states: on_state(states[0])
+        family, latents = run.latents(self._load, resume=states, on_states=on_states, every=every)
         frames = run.frames(family, latents)[0]
         self._served(run)
         return run.clip(frames)
@@ -185,6 +198,42 @@ class Engine:
         every = run.frames(family, latents)
         self._served(run)
         return [run.clip(frames, index=i) for i, frames in enumerate(every)]
+
+    def denoise_together(
+        self,
+        requests: Sequence[GenerationRequest],
+        *,
+        resume: Sequence[GenerationState] = (),
+        on_states: Callable[[Sequence[GenerationState]], None],
+        observer: Observer = ignore_progress,
+        meter: Meter | None = None,
+    ) -> bool:
+        """Whether ``requests`` were denoised together, each with the bits that it has alone; if not, nothing was done.
+
+        That isn't so everywhere: a batch's matrix products have other sizes, for which a kernel may sum in another order. So before the
+        first batch of its kind one step is made both ways and compared. Nor are they where a batch needs another plan, for its memory.
+
+        ``on_states`` gets a state of each after every step, from which `generate` goes on; after the last step that is the decode.
+        What it or ``observer`` raises ends the run. ``resume`` are states of all, after one number of steps, to go on from. ``meter``
+        counts the time.
+
+        Raises: as `generate`.
+        """
+        resolved = [self._resolve(r) for r in requests]
+        alone = self._plan(resolved[0])
+        try:
+            plan = self._plan(resolved[0], batch=len(resolved))
+        except UnsupportedRequest:
+            return False
+        if replace(plan, batch=1) != alone or any(r.group != resolved[0].group for r in resolved):
+            return False
+        run = self._run(requests, observer, None, plan=plan, meter=meter)
+        run.check(resume)
+        if run.kind not in self._is_exact:
+            self._is_exact[run.kind] = run.has_bits_of_each_alone(self._load, resume=resume)
+        if self._is_exact[run.kind]:
+            run.latents(self._load, resume=resume, on_states=on_states)
+        return self._is_exact[run.kind]
 
     def stream(
         self,
@@ -212,16 +261,13 @@ class Engine:
         cancel: CancelToken | None,
         *,
         plan: RunPlan | None,
+        meter: Meter | None = None,
     ) -> Run:
         """A run, checked in full and with its pictures read, before any tensor is."""
         if not requests:
             raise InvalidInput("requests", [], "must hold at least one request")
         resolved = [self._resolve(r) for r in requests]
-        for other in resolved[1:]:
-            for name, mine, its in zip(_GROUP, resolved[0].group, other.group, strict=True):
-                if mine != its:
-                    rule = f"must be one within a batch; it is {mine} and {its}"
-                    raise InvalidInput("requests", name, rule)
+        check_group(resolved)
         if plan is None:
             plan = self._plan(resolved[0], batch=len(resolved))
         plan = replace(plan, batch=len(resolved))
@@ -239,6 +285,7 @@ class Engine:
             pictures,
             plan=plan,
             clock_of=lambda share: RunClock(observer, cancel, decode_share=share),
+            meter=meter or Meter(),
         )
 
     def _resolve(self, request: GenerationRequest) -> ResolvedRequest:
@@ -257,7 +304,7 @@ class Engine:
         # the networks that are here now would go, or are those that the plan counts
         room, host = memory_room_bytes(runtime_bytes(self.card, plan) + self._resident_bytes()), None
         if plan.device == "cuda":
-            room, host = _device_room_bytes(), room
+            room, host = device_room_bytes(), room
         if (kept := self._kept(resolved, plan)) is not None:
             # what ran here runs again: of memory that a run leaves to its process, the system's numbers don't tell
             room = None if room is None else max(room, kept.peak_bytes)
@@ -285,7 +332,7 @@ class Engine:
 
     def _plan_with(self, resolved: ResolvedRequest, choice: DtypeChoice | None, *, isa: str = "default") -> RunPlan:
         choice = choice or DtypeChoice(dtype="float32", vae_dtype="float32", isa=isa)
-        return default_plan(
+        plan = default_plan(
             resolved,
             dtype=self._dtypes[0] or choice.dtype,
             vae_dtype=self._dtypes[1] or choice.vae_dtype,
@@ -296,6 +343,13 @@ class Engine:
             cache_level=self._cache_level,
             quantise=self._quantise,
         )
+        return replace(plan, lora_mode=self._chosen_lora_mode(plan))
+
+    def _chosen_lora_mode(self, plan: RunPlan) -> Literal["merged", "attached"]:
+        """By what changes bits anyhow: where weights lie, and what memory happens to be free, must not."""
+        if self._lora_mode != AUTO:
+            return "attached" if self._lora_mode == "attached" else "merged"
+        return "attached" if self.folder.loras and plan.quantise != "none" else "merged"
 
     def _pictures(self, resolved: ResolvedRequest) -> dict[int, np.ndarray]:
         read = partial(self._read_picture, width_px=resolved.video.width_px, height_px=resolved.video.height_px)
@@ -338,40 +392,6 @@ class Engine:
                 gc.collect()  # those that come and go refer to themselves
             self._resident = key, load_family(self.folder, plan, clock)
         return self._resident[1]
-
-
-class ClipStream:
-    """Chunks of frames (t h w c) as they are decoded. The denoise happens when the first is asked for; it can be walked once.
-
-    ``recipe`` is for a writer that asks for it at the end, with the hash of all frames.
-    """
-
-    def __init__(self, run: Run, load: Callable[[RunPlan, RunClock], Family], done: Callable[[Run], None]) -> None:
-        self._run, self._load, self._done = run, load, done
-
-    @property
-    def shape(self) -> VideoShape:
-        """The clip's shape."""
-        return self._run.requests[0].video
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        family, latents = self._run.latents(self._load)
-        yield from self._run.stream(family, latents)
-        self._done(self._run)
-
-    def recipe(self, frames_digest: str) -> dict[str, Any]:
-        """The recipe of the clip whose frames have this hash."""
-        return self._run.recipe(frames_digest)
-
-
-def _device_room_bytes() -> int:
-    """Bytes that this process may come to hold of the current GPU, what it holds now included."""
-    import torch
-
-    return torch.cuda.mem_get_info()[0] + torch.cuda.memory_reserved() + RUNTIME_BYTES["cuda"]
-
-
-_GROUP = ("size or length", "steps", "guidance", "guidance_2")
 
 
 def _read_picture(media: MediaRef, *, width_px: int, height_px: int) -> Any:

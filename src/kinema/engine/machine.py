@@ -1,4 +1,4 @@
-"""What this computer is: its processor, vector sets and energy counters. Standard library only."""
+"""What this computer is: its processor, vector sets and energy counters, its memory and its GPU's. Without torch, but for the GPU."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import sys
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
+
+from kinema.core.memory import RUNTIME_BYTES
 
 _CPUINFO = Path("/proc/cpuinfo")
 _TOPOLOGY = "/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list"
@@ -135,6 +137,13 @@ def _sizes(file: Path) -> dict[str, int]:
         return {}
     pairs = (line.partition(":") for line in lines)
     return {k: int(v.split()[0]) * 1024 for k, _, v in pairs if v.endswith("kB") and v.split()[0].isdigit()}
+
+
+def device_room_bytes() -> int:
+    """Bytes that this process may come to hold of the current GPU, what it holds now included."""
+    import torch
+
+    return torch.cuda.mem_get_info()[0] + torch.cuda.memory_reserved() + RUNTIME_BYTES["cuda"]
 
 
 class EnergyMeter:

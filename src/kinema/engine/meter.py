@@ -13,12 +13,16 @@ from kinema.engine.machine import EnergyMeter, peak_rss_bytes
 
 @dataclass(frozen=True, kw_only=True)
 class RunMetrics:
-    """The cost of one clip. ``peak_bytes`` is the process's peak so far; ``joules`` are the processor packages' while it ran."""
+    """The cost of one clip. ``peak_bytes`` is the process's peak so far; ``joules`` are the processor packages' while it ran.
+
+    Of what ``shared_by`` clips did together each has its share.
+    """
 
     seconds: Mapping[str, float]
     flops: float
     peak_bytes: int | None
     joules: float | None
+    shared_by: int = 1
 
     @property
     def total_seconds(self) -> float:
@@ -26,8 +30,9 @@ class RunMetrics:
         return sum(self.seconds.values())
 
     def to_dict(self) -> dict[str, Any]:
-        """A JSON-ready dict; what the machine doesn't tell is ``"unknown"``."""
-        return {
+        """A JSON-ready dict; what the machine doesn't tell is ``"unknown"``, and ``shared_by`` is there where it isn't 1."""
+        told = {} if self.shared_by == 1 else {"shared_by": self.shared_by}
+        return told | {
             "seconds": {phase: round(s, 4) for phase, s in self.seconds.items()},
             "total_seconds": round(self.total_seconds, 4),
             "flops": self.flops,
@@ -37,9 +42,13 @@ class RunMetrics:
 
 
 class Meter:
-    """Adds up the seconds of phases, which may come in pieces, and reads the energy counters."""
+    """Adds up the seconds of phases, which may come in pieces, and reads the energy counters.
 
-    def __init__(self) -> None:
+    ``spent`` is what the same clip cost before.
+    """
+
+    def __init__(self, spent: RunMetrics | None = None) -> None:
+        self._spent = spent or RunMetrics(seconds={}, flops=0.0, peak_bytes=None, joules=0.0)
         self._seconds: dict[str, float] = {}
         self._energy = EnergyMeter()
 
@@ -54,10 +63,12 @@ class Meter:
 
     def metrics(self, *, flops: float, share: int = 1) -> RunMetrics:
         """The cost so far, divided among the ``share`` clips of a batch."""
-        joules = self._energy.joules()
+        joules, spent = self._energy.joules(), self._spent
+        phases = dict.fromkeys((*spent.seconds, *self._seconds))
         return RunMetrics(
-            seconds={phase: s / share for phase, s in self._seconds.items()},
+            seconds={p: spent.seconds.get(p, 0.0) + self._seconds.get(p, 0.0) / share for p in phases},
             flops=flops,
             peak_bytes=peak_rss_bytes(),
-            joules=None if joules is None else joules / share,
+            joules=None if joules is None or spent.joules is None else spent.joules + joules / share,
+            shared_by=max(share, spent.shared_by),
         )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from kinema.core.errors import InvalidInput, WeightsError
 from kinema.core.placement import AUTO
+from kinema.core.plan import RunPlan
 from kinema.core.progress import CancelToken, Observer, ignore_progress
 from kinema.engine.engine import Engine
 from kinema.engine.recipe import changes_of, read_request_and_plan
@@ -109,6 +110,8 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[str, ..
     notes = []
     for group in ("plan", "versions"):
         before, after = old.get(group, {}), new.get(group, {})
+        if group == "plan":  # of a version that had fewer choices
+            before = {**RunPlan().to_dict(), **before}
         for key in sorted({*before, *after}):
             if before.get(key) != after.get(key):
                 notes.append(f"{group}.{key}: {before.get(key, 'none')} then, {after.get(key, 'none')} now")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from kinema.core.card import ModelCard
@@ -18,6 +18,7 @@ from kinema.prompt.normalise import normalise
 CONDITIONS = ("keyframes", "camera", "motion")
 _LATER = ("source", "references", "controls", "style", "audio")
 _MAX_FRESH_SEED = 2**31
+_GROUP = ("size or length", "steps", "guidance", "guidance_2")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +99,14 @@ def keyframe_places(request: GenerationRequest, card: ModelCard, video: VideoSha
 def default_plan(resolved: ResolvedRequest, **settings: object) -> RunPlan:
     """The plan with ``settings`` for ``resolved``: guided runs evaluate both prompts as one batch."""
     return RunPlan(**{"guidance_mode": "batched" if resolved.is_guided else "off", **settings})  # type: ignore[arg-type]
+
+
+def check_group(requests: Sequence[ResolvedRequest]) -> None:
+    """Raises: InvalidInput if ``requests`` can't run as one batch, naming what differs."""
+    for other in requests[1:]:
+        for name, mine, its in zip(_GROUP, requests[0].group, other.group, strict=True):
+            if mine != its:
+                raise InvalidInput("requests", name, f"must be one within a batch; it is {mine} and {its}")
 
 
 def check_plan(plan: RunPlan, resolved: ResolvedRequest) -> None:

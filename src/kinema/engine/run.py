@@ -25,12 +25,13 @@ from kinema.engine.recipe import make_recipe
 from kinema.engine.resolve import ResolvedRequest
 from kinema.engine.scope import memory_errors, run_scope
 from kinema.engine.state import GenerationState
+from kinema.flow.sample import walk
 from kinema.flow.steppers import State
 from kinema.media.digest import frames_digest
 from kinema.weights.folder import ModelFolder
 from kinema.weights.preview import KEY
 
-OnState = Callable[[GenerationState], None]
+OnStates = Callable[[Sequence[GenerationState]], None]
 
 
 @dataclass(kw_only=True)
@@ -49,17 +50,29 @@ class Run:
     cost: Estimate
     notes: list[str] = field(default_factory=list)
 
+    @property
+    def kind(self) -> tuple[object, ...]:
+        """What runs have in common whose networks are asked for tensors of the same shapes."""
+        rows = tuple((tuple(r.keyframes), r.request.camera is None, r.request.motion is None) for r in self.requests)
+        return self.folder.content_hash(), self.plan, self.requests[0].video, rows
+
+    def check(self, resume: Sequence[GenerationState]) -> None:
+        """Raises: InvalidInput unless ``resume`` is empty or has a state for every request."""
+        for one, state in zip(self.requests, resume, strict=bool(resume)):
+            state.check(one.request, replace(self.plan, batch=1), self.folder.content_hash())
+
     def latents(
         self,
         load: Callable[[RunPlan, RunClock], Family],
         *,
-        resume: GenerationState | None = None,
-        on_state: OnState | None = None,
+        resume: Sequence[GenerationState] = (),
+        on_states: OnStates | None = None,
         every: int = 1,
     ) -> tuple[Family, Tensor]:
-        """The networks, and the latents of every request. ``on_state`` gets a state after every ``every`` steps and after the last.
+        """The networks, and the latents of every request. ``on_states`` gets a state of each after every ``every`` steps and the last.
 
-        Where steps are left out, a state comes as soon as the next step is computed in full.
+        Where steps are left out, states come as soon as the next step is computed in full. ``resume`` are states to go on from, one of
+        each request after the same number of steps.
 
         Raises: InvalidInput for a plan that this model can't follow.
         """
@@ -70,6 +83,8 @@ class Run:
             if plan.decode not in family.decode_modes:
                 rule = f"is no way in which this model decodes; must be {choices(family.decode_modes)}"
                 raise InvalidInput("decode", plan.decode, rule)
+            if resume and resume[0].step == self.requests[0].steps:
+                return family, _as_sampled(resume, family.device).x
             with meter.phase("encode"), memory_errors("encode", self.cost.peak_bytes):
                 sampling = family.prepare(self.requests, self.pictures, plan, self.clock)
             with (
@@ -80,11 +95,55 @@ class Run:
                 latents = denoise(
                     sampling,
                     clock=self.clock,
-                    start=None if resume is None else _as_sampled(resume, family.device),
+                    start=_as_sampled(resume, family.device) if resume else None,
                     preview=self.folder.card.training.get(KEY),
-                    on_state=None if on_state is None else self._tell_state(on_state, every),
+                    on_state=None if on_states is None else self._tell_states(on_states, every),
                 )
         return family, latents
+
+    def has_bits_of_each_alone(
+        self, load: Callable[[RunPlan, RunClock], Family], *, resume: Sequence[GenerationState] = ()
+    ) -> bool:
+        """Whether the networks say of every request, in a step of the batch, bit for bit what they say of it alone.
+
+        The next step is made both ways and compared: kernels are chosen, and sums put in order, by shapes and not by what is in them.
+        """
+        rows = range(len(self.requests))
+        with run_scope(self.plan.threads, device=self.plan.device):
+            with self.meter.phase("load"), memory_errors("load", self.cost.peak_bytes):
+                family = load(self.plan, self.clock)
+            with self.meter.phase("denoise"), memory_errors("denoise", self.cost.peak_bytes):
+                together = self._next_step(family, rows, resume)
+                return all(
+                    torch.equal(theirs[row : row + 1], mine)
+                    for row in rows
+                    for theirs, mine in zip(together, self._next_step(family, [row], resume), strict=True)
+                )
+
+    def _next_step(self, family: Family, rows: Sequence[int], resume: Sequence[GenerationState]) -> list[Tensor]:
+        """What the networks say in the next step of the requests ``rows``, and where it leads."""
+        plan = replace(self.plan, batch=len(rows))
+        requests, pictures = [self.requests[i] for i in rows], [self.pictures[i] for i in rows]
+        sampling = family.prepare(requests, pictures, plan, self.clock)
+        said: list[Tensor] = []
+
+        def predict(x: Tensor, sigma: Tensor) -> Tensor:
+            said.append(sampling.predict(x, sigma))
+            return said[-1]
+
+        start = State(step=0, x=sampling.start)
+        if resume:
+            start = _as_sampled([resume[i] for i in rows], family.device)
+        states = walk(
+            predict,
+            start,
+            sampling.sigmas,
+            stepper=sampling.stepper,
+            frozen=sampling.frozen,
+            known=sampling.known,
+        )
+        next(states)
+        return [next(states).x, *said]
 
     def frames(self, family: Family, latents: Tensor) -> list[np.ndarray]:
         """The frames of every clip. Where memory runs out all are decoded anew in a way that needs less, and a note says so."""
@@ -174,25 +233,30 @@ class Run:
         self.plan = replace(self.plan, decode=after)
         self.notes.append(f"memory ran out in the decode ({before}), so it was done again with less ({after})")
 
-    def _tell_state(self, on_state: OnState, every: int) -> Callable[[State], None]:
-        request, model_hash = self.requests[0], self.folder.content_hash()
+    def _tell_states(self, on_states: OnStates, every: int) -> Callable[[State], None]:
+        steps, model_hash = self.requests[0].steps, self.folder.content_hash()
+        # each goes on alone if need be
+        plan = replace(self.plan, batch=1)
         # what a step cache holds isn't kept: a run goes on from where it needs none
         is_whole, is_due = (*self._computed, True), False
 
         def tell(state: State) -> None:
             nonlocal is_due
-            is_due = is_due or state.step % every == 0 or state.step == request.steps
+            is_due = is_due or state.step % every == 0 or state.step == steps
             if is_due and is_whole[state.step]:
                 is_due = False
-                on_state(
-                    GenerationState(
-                        request=request.request,
-                        plan=self.plan,
-                        model_hash=model_hash,
-                        step=state.step,
-                        latents=_kept(state.x),
-                        memory=tuple(_kept(t) for t in state.memory),
-                    )
+                on_states(
+                    [
+                        GenerationState(
+                            request=one.request,
+                            plan=plan,
+                            model_hash=model_hash,
+                            step=state.step,
+                            latents=_kept(state.x[row : row + 1]),
+                            memory=tuple(_kept(t[row : row + 1]) for t in state.memory),
+                        )
+                        for row, one in enumerate(self.requests)
+                    ]
                 )
 
         return tell
@@ -202,9 +266,16 @@ def _kept(tensor: Tensor) -> Tensor:
     return tensor.detach().to("cpu", copy=True)
 
 
-def _as_sampled(state: GenerationState, device: torch.device) -> State:
-    """``state`` as the sampler takes it."""
-    return State(step=state.step, x=state.latents.to(device), memory=tuple(t.to(device) for t in state.memory))
+def _as_sampled(states: Sequence[GenerationState], device: torch.device) -> State:
+    """``states``, after one number of steps, as the sampler takes them. Raises: InvalidInput."""
+    if len(steps := {state.step for state in states}) > 1:
+        raise InvalidInput("resume", sorted(steps), "must be one number of steps within a batch")
+    memory = zip(*(state.memory for state in states), strict=True)
+    return State(
+        step=states[0].step,
+        x=torch.cat([state.latents for state in states]).to(device),
+        memory=tuple(torch.cat(rows).to(device) for rows in memory),
+    )
 
 
 def make_run(
@@ -214,6 +285,7 @@ def make_run(
     *,
     plan: RunPlan,
     clock_of: Callable[[float], RunClock],
+    meter: Meter,
 ) -> Run:
     """The run of ``requests`` under ``plan``; ``clock_of`` makes its clock from the decode's cost over one denoising step's."""
     first = requests[0]
@@ -232,7 +304,7 @@ def make_run(
         pictures=pictures,
         plan=plan,
         clock=clock_of(share),
-        meter=Meter(),
+        meter=meter,
         cost=cost,
     )
 

@@ -21,7 +21,7 @@ from kinema.core.errors import InvalidInput, WeightsError
 from kinema.weights import hub
 from kinema.weights.digest import digest_file, digest_files
 from kinema.weights.families import FAMILIES
-from kinema.weights.families.facts import transformer_blocks
+from kinema.weights.families.facts import streamed_blocks
 from kinema.weights.files import CONFIG_NAMES, PICKLE_SUFFIXES, split_scales, tensor_files, tensors_in
 from kinema.weights.header import TensorInfo, read_header
 from kinema.weights.single import open_checkpoint, read_tensors
@@ -76,10 +76,14 @@ class ModelFolder:
     @cached_property
     def card(self) -> ModelCard:
         """What the model can do: its own card, or what its family and its configs say. Raises: InvalidInput, WeightsError."""
+        card = self._card()
+        return replace(card, adapters=self._adapters()) if self.loras else card
+
+    def _card(self) -> ModelCard:
         file = self.path / "card.json"
         if file.exists() or self.pipeline in ("", _OWN_PIPELINE):
             card = ModelCard.read(file)
-            return card if card.blocks else replace(card, blocks=transformer_blocks(self))
+            return card if card.blocks else replace(card, blocks=streamed_blocks(self))
         if self.pipeline not in FAMILIES:
             rule = f"is a pipeline this version doesn't know; it knows {', '.join(FAMILIES)}"
             raise WeightsError("model", self.pipeline, rule)
@@ -179,6 +183,17 @@ class ModelFolder:
                 files += self.tensor_files(component)
         loras = {f"lora {i} {one.component} {one.scale!r}": one.file for i, one in enumerate(self.loras)}
         return digest_files(self.path, files, {**self.replaced, **loras})
+
+    def _adapters(self) -> dict[str, int]:
+        """Component -> the numbers in the LoRAs for it. Raises: WeightsError."""
+        counts: dict[str, int] = {}
+        for lora in self.loras:
+            infos = read_header(lora.file)
+            names_both = any(info.name.startswith("transformer_2.") for info in infos)
+            for info in infos:
+                component = info.name.partition(".")[0] if names_both else lora.component
+                counts[component] = counts.get(component, 0) + info.numel
+        return counts
 
     def _check(self, component: str) -> None:
         if component not in self.components:

@@ -6,7 +6,7 @@ transformers (the extra ``text``) is imported where it is used.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -16,7 +16,11 @@ import torch
 from torch import nn
 
 from kinema.core.errors import WeightsError, choices, needs_extra
+from kinema.core.quiet import TORCHAO_IMPORT, errors_alone
+from kinema.weights.families.facts import STREAMED_ENCODERS
 from kinema.weights.files import listed, tensor_files, tensors_in
+from kinema.weights.header import Piece
+from kinema.weights.load import empty_module, pieces_of
 from kinema.weights.tensors import is_finite
 
 if TYPE_CHECKING:
@@ -79,6 +83,28 @@ def load_encoder(
     return model.to(device).eval().requires_grad_(False)
 
 
+def empty_encoder(folder: ModelFolder, component: str, *, dtype: torch.dtype) -> tuple[Any, dict[str, Piece]]:
+    """(what `load_encoder` gives before any tensor is read, where each of its tensors lies); of `STREAMED_ENCODERS`.
+
+    All of it is on the meta device. Raises: as `load_encoder`, but for tensors that aren't finite.
+    """
+    name = _checked(folder, component, STREAMED_ENCODERS)
+    place = folder.path / component
+    pieces = pieces_of(tensor_files(place))
+    with needs_extra("text", component, name), _in_silence():
+        made = _class_of(name)
+        config = _read(component, name, place, lambda: made.config_class.from_pretrained(place, local_files_only=True))
+        # one table of words under two names, of which files have either or both
+        tables = "shared.weight", "encoder.embed_tokens.weight"
+        table = next((pieces[n] for n in tables if n in pieces), None)
+        named = pieces if table is None else {**pieces, **dict.fromkeys(tables, table)}
+        model: Any = empty_module(
+            lambda: made._from_config(config), named, where=place, component=component, dtype=dtype
+        )
+    model.encoder.embed_tokens = model.shared
+    return model, named
+
+
 def load_tokenizer(folder: ModelFolder, component: str) -> Any:
     """The tokenizer of ``component``. Raises: WeightsError as `load_encoder`; MissingPackage without transformers or sentencepiece."""
     name = _checked(folder, component, TOKENIZERS)
@@ -105,12 +131,26 @@ def load_image_processor(folder: ModelFolder, component: str) -> Any:
 
 def _from_pretrained(component: str, name: str, place: Path, **options: Any) -> Any:
     """What transformers' class ``name`` makes of the files in ``place``. Raises: WeightsError; ImportError."""
+    return _read(
+        component,
+        name,
+        place,
+        lambda: _class_of(name).from_pretrained(place, local_files_only=True, trust_remote_code=False, **options),
+    )
+
+
+def _class_of(name: str) -> Any:
+    """The class ``name`` of transformers."""
     import transformers
 
+    with errors_alone(*TORCHAO_IMPORT):  # transformers imports it with its networks, where it is installed
+        return getattr(transformers, name)
+
+
+def _read(component: str, name: str, place: Path, read: Callable[[], Any]) -> Any:
+    """What ``read`` makes of the files in ``place``. Raises: WeightsError; ImportError."""
     try:
-        return getattr(transformers, name).from_pretrained(
-            place, local_files_only=True, trust_remote_code=False, **options
-        )
+        return read()
     except (OSError, ValueError, RuntimeError, KeyError, TypeError) as e:
         first = next(iter(str(e).strip().splitlines()), type(e).__name__)
         raise WeightsError(component, place, f"can't be loaded as a {name}: {first}") from e

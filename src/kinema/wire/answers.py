@@ -9,6 +9,7 @@ from pydantic import Field
 from kinema.wire.fields import Told
 
 NativeStatus = Literal["queued", "running", "succeeded", "failed", "canceling", "canceled", "expired"]
+Variant = Literal["video", "thumbnail", "cover", "spritesheet", "last_frame", "recipe"]
 
 
 class ErrorBody(Told):
@@ -79,6 +80,9 @@ class Metrics(Told):
     decode_ms: float | None = None
     peak_memory_mb: float | None = None
     flops: float | None = None
+    shared_by: int = Field(
+        1, description="Jobs that were denoised together with it, itself included; times are its share."
+    )
 
 
 class NativeVideo(Told):
@@ -146,6 +150,35 @@ class OpenAIPage(Told):
     first_id: str | None
     last_id: str | None
     has_more: bool
+
+
+class NativePage(Told):
+    """`OpenAIPage` as the native dialect has it."""
+
+    data: list[NativeVideo]
+    last_id: str | None
+    has_more: bool
+
+
+class Event(Told):
+    """What happened to a job; `number` counts from 1. Of `progress`: phase, step, steps, and sometimes `eta_s` and a preview."""
+
+    id: str
+    number: int
+    at: float
+    event: str
+    phase: str | None = None
+    step: int = 0
+    steps: int = 0
+    eta_s: float | None = None
+    preview: str | None = Field(default=None, description="A small picture as a data: URL.")
+    reason: str | None = Field(default=None, description="Why a job that was begun waits again.")
+
+
+class EventList(Told):
+    """`GET /v1/videos/{id}/log`."""
+
+    data: list[Event]
 
 
 class Deleted(Told):

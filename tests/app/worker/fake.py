@@ -2,6 +2,7 @@
 
 What it does stands in the order's request: ``step_s`` is how long a step takes; ``die_at`` kills the process in that step (of attempts
 up to ``die_until``), ``hang_at`` stops there for good, ``fails`` says with which error; ``log`` is a file that gets a line for each step.
+``apart``: other bits in a batch; ``fails_together``: an error in step 4 of one.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -85,18 +86,8 @@ class FakeGeneration:
         self.engine.warm.add(self.job.order.model)
         observer(Progress(phase="denoise", step=self.begin, steps=steps))
         for step in range(self.begin + 1, steps + 1):
-            self._log(step)
-            time.sleep(asked.get("step_s", 0.002))
-            if asked.get("die_at") == step and self.job.fence <= asked.get("die_until", 99):
-                os.kill(os.getpid(), signal.SIGKILL)
-            if asked.get("hang_at") == step and self.job.fence == 1:
-                time.sleep(3600)
-            if asked.get("fails") in ERRORS and step == 2:
-                raise ERRORS[asked["fails"]]()
-            self.state = state = next_state(self.state, step)
-            on_state(step, lambda step=step, state=state: f"{step} {self.job.id}-{self.job.fence} {state}".encode())
-            preview = np.full((3, 4, 4, 3), step, np.uint8)
-            observer(Progress(phase="denoise", step=step, steps=steps, eta_s=float(steps - step), preview=preview))
+            on_state(step, self.advance(step))
+            observer(self.progress(step))
         observer(Progress(phase="decode", step=0, steps=40))
         for chunk in range(1, 41):
             time.sleep(asked.get("decode_s", 0) / 40)
@@ -105,6 +96,26 @@ class FakeGeneration:
         cost = {"seconds": {"load": 0.5, "denoise": 2.0}, "flops": 7.0, "peak_bytes": "unknown"}
         recipe = {"request": asked, "frames": frames_digest(frames), "cost": cost, "notes": ["a note"]}
         return FakeClip(frames=frames, shape=VideoShape(frames=2, height_px=16, width_px=16, fps=8.0), recipe=recipe)
+
+    def advance(self, step: int) -> SaveState:
+        """Makes one step."""
+        asked = self.asked
+        self._log(step)
+        time.sleep(asked.get("step_s", 0.002))
+        if asked.get("die_at") == step and self.job.fence <= asked.get("die_until", 99):
+            os.kill(os.getpid(), signal.SIGKILL)
+        if asked.get("hang_at") == step and self.job.fence == 1:
+            time.sleep(3600)
+        if asked.get("fails") in ERRORS and step == 2:
+            raise ERRORS[asked["fails"]]()
+        self.state, self.begin = next_state(self.state, step), step
+        text = f"{step} {self.job.id}-{self.job.fence} {self.state}"
+        return text.encode
+
+    def progress(self, step: int) -> Progress:
+        """What is told after ``step``."""
+        steps, preview = self.job.order.steps, np.full((3, 4, 4, 3), step, np.uint8)
+        return Progress(phase="denoise", step=step, steps=steps, eta_s=float(steps - step), preview=preview)
 
     def _log(self, step: int) -> None:
         if log := self.asked.get("log"):
@@ -115,11 +126,32 @@ class FakeGeneration:
 @dataclass
 class FakeEngine:
     warm: set[str] = field(default_factory=set)
+    # who was together, and from which step on
+    batches: list[tuple[int, list[str]]] = field(default_factory=list)
 
     def open(self, job: Job) -> FakeGeneration:
         if job.order.request.get("fails") == "open":
             raise errors.RefusedContent("prompt", "x", "is refused")
         return FakeGeneration(job, self)
+
+    def together(
+        self,
+        generations: Sequence[FakeGeneration],
+        *,
+        observer: Callable[[Sequence[Progress]], None],
+        on_states: Callable[[int, Sequence[SaveState]], None],
+    ) -> bool:
+        if any(g.asked.get("apart") for g in generations):
+            return False
+        (begin,), (steps,) = ({g.begin for g in generations}, {g.job.order.steps for g in generations})
+        self.batches.append((begin, [g.job.id for g in generations]))
+        observer([Progress(phase="denoise", step=begin, steps=steps) for _ in generations])
+        for step in range(begin + 1, steps + 1):
+            if step == 4 and generations[0].asked.get("fails_together"):
+                raise errors.OutOfMemory("out of memory during denoise")
+            on_states(step, [g.advance(step) for g in generations])
+            observer([g.progress(step) for g in generations])
+        return True
 
 
 def order(item: int = 0, *, steps: int = 12, **changes: Any) -> Order:

@@ -21,6 +21,7 @@ from kinema.app.worker.states import read_state, state_to_bytes
 from kinema.app.worker.supervisor import Supervisor
 from kinema.app.worker.work import Worker
 from kinema.core.errors import InvalidInput, UnsupportedRequest
+from kinema.core.jobs import JobState
 from kinema.core.media_ref import Keyframe, MediaRef
 from kinema.core.plan import RunPlan
 from kinema.core.progress import Progress
@@ -30,17 +31,21 @@ from kinema.engine.state import GenerationState
 from kinema.media.write import write_picture
 from kinema.serve.jobs import commands as c
 from kinema.serve.jobs.job import Failed, Job, Order, Queued, Succeeded
-from kinema.serve.jobs.reading import attempts_of, audit_steps
+from kinema.serve.jobs.reading import attempts_of, audit_steps, events_after
 from kinema.weights.folder import open_model
+from kinema.weights.preview import KEY
 from tests.app.worker.conftest import Place
 from tests.engine.conftest import TINY_CARD, save_tiny
+from tests.engine.test_together import patch_denoiser, row_by_row
 
 REQUEST = GenerationRequest(prompt="a cube", frames=9, size="48x32", steps=6, guidance=2.0, seed=11)
 
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(save_tiny(tmp_path_factory.mktemp("tiny") / "tiny", TINY_CARD))
+    colours = [[0.3 * i - 0.7, 0.2, -0.1 * i] for i in range(TINY_CARD.compression.channels + 1)]
+    card = replace(TINY_CARD, training={**TINY_CARD.training, KEY: colours})
+    return str(save_tiny(tmp_path_factory.mktemp("tiny") / "tiny", card))
 
 
 @pytest.fixture
@@ -128,6 +133,44 @@ def test_jobs_of_one_plan_have_the_bits_that_they_have_alone(local: Place, tiny:
     assert result["resolved"]["seed"] == 11
     assert all(result["metrics"][f"{name}_ms"] >= 0 for name in ("queue", "load", "encode", "denoise", "decode"))
     assert result["metrics"]["peak_memory_mb"] > 10
+
+
+def test_jobs_denoised_together_have_the_bits_that_they_have_alone(
+    local: Place, tiny: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patch_denoiser(monkeypatch, row_by_row)
+    place = replace(local, settings=replace(local.settings, batch=3, preview_every_s=0.0))
+    requests = [REQUEST.replace(seed=seed, prompt=f"a cube {seed}") for seed in (11, 12, 13)]
+    jobs = [place.submit(replace(order_of(r, tiny), plan_key="same")) for r in requests]
+    apply = place.store.apply
+
+    def cancel_then(job_id: str, *commands: c.Command, **options: Any) -> object:
+        if job_id == jobs[1].id and any(isinstance(x, c.Step) and x.step == 4 for x in commands):
+            apply(job_id, c.Cancel())
+        return apply(job_id, *commands, **options)
+
+    place.store.apply = cancel_then  # pyright: ignore[reportAttributeAccessIssue]
+    assert worker_of(place).run_one()
+    place.store.apply = apply
+    assert place.get(jobs[1]).status is JobState.CANCELED
+    assert audit_steps(place.store.database, jobs[1].id).executed == 3
+    for i in (0, 2):
+        assert digest_of(place, jobs[i]) == alone(tiny, requests[i])
+        assert audit_steps(place.store.database, jobs[i].id).executed == REQUEST.steps
+        metrics = place.get(jobs[i]).state.result["metrics"]  # pyright: ignore[reportAttributeAccessIssue]
+        assert metrics["shared_by"] == 3
+        assert all(metrics[f"{name}_ms"] > 0 for name in ("load", "encode", "denoise", "decode"))
+    assert place.get(jobs[0]).fence == place.get(jobs[2]).fence == 1
+    again = place.submit(order_of(requests[2], tiny))
+    assert worker_of(place).run_one()
+    assert previews_of(place, jobs[2]) == previews_of(place, again)
+    assert previews_of(place, jobs[0]) != previews_of(place, again)
+
+
+def previews_of(place: Place, job: Job) -> list[str]:
+    found = [e.data["preview"] for e in events_after(place.store.database, job.id) if "preview" in e.data]
+    assert len(found) == REQUEST.steps
+    return found
 
 
 @pytest.mark.parametrize("stop_at", [1, 2, 3, 5, 6])

@@ -264,3 +264,20 @@ def test_settings_that_cant_be_used_are_one_line(place: Place) -> None:
     assert answer.stderr.splitlines() == [
         "w: database: 'mysql://x': must be sqlite:///FILE or postgresql://USER@HOST/NAME"
     ]
+
+
+def test_what_kills_a_batch_returns_all_of_it_and_they_go_on_alone(place: Place) -> None:
+    place = replace(place, settings=replace(place.settings, lease_s=LONG_S, batch=3))
+    asks = ({}, {"die_at": 8, "die_until": 1}, {})
+    jobs = [place.submit(order(i, steps=20, **ask)) for i, ask in enumerate(asks)]
+    with supervised(place, [], most_wait_s=0.1) as supervisor:
+        until(supervisor, lambda: all(place.get(job).status.is_final for job in jobs))
+    tries = [attempts_of(place.store.database, job.id) for job in jobs]
+    assert len({(t[0]["worker"], t[0]["claimed_at"]) for t in tries}) == 1, "they were claimed together"
+    assert len({t[1]["claimed_at"] for t in tries}) == 3, "and then alone"
+    for i, (job, tried) in enumerate(zip(jobs, tries, strict=True)):
+        assert [a["outcome"] for a in tried] == ["died", "succeeded"]
+        assert tried[1]["from_step"] == 6, "from its own checkpoint"
+        assert digest_of(place, job) == right_digest(i, 20)
+        audit = audit_steps(place.store.database, job.id)
+        assert (audit.executed, audit.allowed) == (22, 23)

@@ -14,10 +14,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from kinema.app.worker.hold import DatabaseGone
+from kinema.app.worker.hold import DatabaseGone, Hold, Stopped
 from kinema.app.worker.settings import WorkerSettings
 from kinema.app.worker.work import Worker
 from kinema.core.jobs import JobState
+from kinema.core.progress import Progress
 from kinema.media.probe import probe
 from kinema.media.recipe import read_recipe
 from kinema.serve.jobs import commands as c
@@ -333,3 +334,163 @@ def test_settings_survive_the_way_to_the_process(place: Place) -> None:
     assert (settings.device_kind, settings.device_index) == ("cuda", 1)
     assert (place.settings.device_kind, place.settings.device_index) == ("cpu", None)
     assert replace(place.settings, device="cuda").device_index is None
+
+
+def batches_of(engine: FakeEngine, jobs: list[Job]) -> list[tuple[int, str]]:
+    """(from which step on, who was together), by the places of ``jobs``."""
+    names = {job.id: str(i) for i, job in enumerate(jobs)}
+    return [(begin, "".join(names[i] for i in ids)) for begin, ids in engine.batches]
+
+
+def test_jobs_of_one_plan_are_denoised_together(place: Place) -> None:
+    owners = ("ann", "bob", "cleo")
+    jobs = [place.submit(order(i, owner=owner, steps=STEPS)) for i, owner in enumerate(owners)]
+    other = place.submit(order(7, plan_key="q"))
+    engine = FakeEngine()
+    worker = worker_of(place, engine, batch=4)
+    assert worker.run_one()
+    assert batches_of(engine, jobs) == [(0, "012")]
+    assert place.get(other).fence == 0
+    for i, job in enumerate(jobs):
+        assert digest_of(place, job) == right_digest(i, STEPS)
+        audit = audit_steps(place.store.database, job.id)
+        assert audit.executed == audit.allowed == STEPS
+        told = events_after(place.store.database, job.id)
+        assert [e.data["step"] for e in told if e.kind == "checkpoint"] == [3, 6, 9, 12]
+        steps = [e.data["step"] for e in told if e.kind == "progress" and e.data["phase"] == "denoise"]
+        assert list(dict.fromkeys(steps)) == list(range(STEPS + 1))
+    assert checkpoints(place) == []
+    assert worker.run_one()
+    assert len(engine.batches) == 1, "one of a kind is no batch"
+    assert digest_of(place, other) == right_digest(7, STEPS)
+
+
+@pytest.mark.parametrize("how", ["cancel", "pause", "lost"])
+def test_who_leaves_a_batch_disturbs_nobody(place: Place, tmp_path: Path, how: str) -> None:
+    log = tmp_path / "log"
+    jobs = [place.submit(order(i, steps=60, step_s=0.01, log=str(log))) for i in range(3)]
+    engine = FakeEngine()
+    # but for the pause no heartbeat is heard: the refusal of the next step is what tells
+    worker = worker_of(place, engine, batch=3, checkpoint_every=7, lease_s=0.2 if how == "pause" else 60.0)
+    thread = threading.Thread(target=worker.run_one)
+    thread.start()
+    until(lambda: place.get(jobs[1]).done_steps >= 4)
+    commands = {"cancel": c.Cancel(), "pause": c.Pause(), "lost": c.WorkerDied(fence=1)}
+    place.store.apply(jobs[1].id, commands[how])
+    said = sum(f"{jobs[1].id} " in line for line in log.read_text().splitlines())
+    thread.join(30)
+    left = place.get(jobs[1])
+    (begin, first), (at, second) = batches_of(engine, jobs)
+    assert (begin, first, second) == (0, "012", "02")
+    for i in (0, 2):
+        assert digest_of(place, jobs[i]) == right_digest(i, 60)
+        assert audit_steps(place.store.database, jobs[i].id).executed == 60, "none twice"
+        assert place.get(jobs[i]).fence == 1
+    made = sum(f"{jobs[1].id} " in line for line in log.read_text().splitlines())
+    assert made == at
+    if how == "cancel":
+        assert isinstance(left.state, Canceled)
+    if how == "pause":
+        assert left.state == Queued(paused=True)
+        assert left.checkpoint_step == left.done_steps == at
+        place.store.apply(jobs[1].id, c.Resume())
+    else:
+        assert made <= said + 1, "within a step"
+    if how == "lost":
+        assert left.state == Queued()
+        assert left.fence == 1, "nothing of it was committed"
+    if how != "cancel":
+        worker.run_one()
+        assert digest_of(place, jobs[1]) == right_digest(1, 60)
+        audit = audit_steps(place.store.database, jobs[1].id)
+        assert audit.executed <= audit.allowed
+    assert checkpoints(place) == []
+
+
+def test_a_batch_that_drains_is_given_back_with_a_checkpoint_of_each(place: Place) -> None:
+    jobs = [place.submit(order(i, steps=40, step_s=0.01)) for i in range(3)]
+    with running(worker_of(place, batch=3, checkpoint_every=30)):
+        until(lambda: place.get(jobs[2]).done_steps >= 4)
+    for job in map(place.get, jobs):
+        assert (job.state, job.deaths) == (Queued(), 0)
+        assert job.checkpoint_step == job.done_steps >= 4
+    engine = FakeEngine()
+    worker = worker_of(place, engine, batch=3)
+    while worker.run_one():
+        pass
+    assert engine.batches == [], "what has a checkpoint goes on alone"
+    for i, job in enumerate(jobs):
+        assert digest_of(place, job) == right_digest(i, 40)
+        assert audit_steps(place.store.database, job.id).executed == 40
+
+
+def test_jobs_that_would_have_other_bits_together_are_made_alone(place: Place) -> None:
+    jobs = [place.submit(order(i, apart=True)) for i in range(4)]
+    worker = worker_of(place, batch=3)
+    assert worker.run_one()
+    assert [place.get(job).status for job in jobs] == [JobState.SUCCEEDED, *[JobState.QUEUED] * 3]
+    assert [place.get(job).fence for job in jobs] == [1, 1, 1, 0], "the others are anybody's again"
+    assert worker.run_one()
+    assert [place.get(job).fence for job in jobs] == [1, 2, 1, 0], "and claimed together no more"
+    while worker.run_one():
+        pass
+    for i, job in enumerate(jobs):
+        assert digest_of(place, job) == right_digest(i, STEPS)
+        assert place.get(job).deaths == 0
+        assert audit_steps(place.store.database, job.id).executed == STEPS
+
+
+def test_memory_that_runs_out_in_a_batch_fails_nobody(place: Place) -> None:
+    jobs = [place.submit(order(i, fails_together=True)) for i in range(3)]
+    worker = worker_of(place, batch=3)
+    assert worker.run_one()
+    for i, job in enumerate(jobs):
+        assert digest_of(place, job) == right_digest(i, STEPS)
+        assert audit_steps(place.store.database, job.id).executed == STEPS
+    more = [place.submit(order(i)) for i in range(2)]
+    assert worker.run_one()
+    assert place.get(more[1]).fence == 0, "not tried again"
+
+
+def test_of_a_batch_the_one_that_cant_be_made_fails_alone(place: Place) -> None:
+    jobs = [place.submit(order(0)), place.submit(order(1, fails="open")), place.submit(order(2))]
+    engine = FakeEngine()
+    assert worker_of(place, engine, batch=3).run_one()
+    assert batches_of(engine, jobs) == [(0, "02")]
+    assert place.get(jobs[1]).status is JobState.FAILED
+    assert [digest_of(place, jobs[i]) for i in (0, 2)] == [right_digest(i, STEPS) for i in (0, 2)]
+
+
+def test_the_leases_of_a_batch_live_while_one_is_decoded(place: Place) -> None:
+    jobs = [place.submit(order(i, steps=2, decode_s=0.8)) for i in range(3)]
+    with running(worker_of(place, batch=3, lease_s=0.7, patience_s=1.0)):
+        until(lambda: place.store.reap() or place.get(jobs[2]).status.is_final)
+    assert [(place.get(job).fence, place.get(job).status) for job in jobs] == [(1, JobState.SUCCEEDED)] * 3
+
+
+def test_who_is_canceled_while_another_is_decoded_is_not_decoded(place: Place) -> None:
+    jobs = [place.submit(order(i, steps=2, decode_s=1.5)) for i in range(2)]
+    with running(worker_of(place, batch=2, lease_s=0.4)):
+        until(lambda: place.get(jobs[0]).phase == "decode")
+        place.store.apply(jobs[1].id, c.Cancel())
+        until(lambda: place.get(jobs[1]).status.is_final)
+    assert [place.get(job).status for job in jobs] == [JobState.SUCCEEDED, JobState.CANCELED]
+    assert "decode" not in [e.data.get("phase") for e in events_after(place.store.database, jobs[1].id)]
+
+
+def test_a_step_that_was_asked_for_is_made_before_the_job_is_given_back(place: Place) -> None:
+    """Another left a batch after this one had asked: the step begins a second time, and is logged once."""
+    place.submit(order(steps=STEPS))
+    (job,) = place.store.claim("w", lease_s=60)
+    hold = Hold(job=job, store=place.store, blobs=place.blobs, settings=place.settings, is_draining=lambda: False)
+    hold.start(0)
+    hold.on_progress(Progress(phase="denoise", step=0, steps=STEPS))
+    hold.wish = "pause"
+    for phase in ("load", "encode", "denoise"):
+        hold.on_progress(Progress(phase=phase, step=0, steps=STEPS))
+    hold.on_state(1, lambda: b"1 x 00")
+    with pytest.raises(Stopped) as stopped:
+        hold.on_progress(Progress(phase="denoise", step=1, steps=STEPS))
+    assert stopped.value.why == "release"
+    assert (hold.job.done_steps, hold.job.checkpoint_step) == (1, 1)
+    assert audit_steps(place.store.database, job.id).executed == 1

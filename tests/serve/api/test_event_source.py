@@ -16,7 +16,6 @@ from fastapi.responses import HTMLResponse, Response
 
 from tests.serve.api.conftest import Server, running
 from tests.serve.browser import MISSING, find_browser, opened
-from tests.serve.conftest import skip_aloud
 from tests.serve.listeners import Listener
 
 pytestmark = pytest.mark.system
@@ -67,10 +66,10 @@ def port_of(server: Server) -> int:
     return int(server.url.rpartition(":")[2])
 
 
-def test_a_browser_gets_every_event_once(tmp_path: Path, request: pytest.FixtureRequest):
+def test_a_browser_gets_every_event_once(tmp_path: Path):
     browser = find_browser()
     if browser is None:
-        skip_aloud(request.config, MISSING)
+        pytest.skip(MISSING)
     seen: queue.Queue[list[dict[str, Any]]] = queue.Queue()
     pages = APIRouter()
 

@@ -58,6 +58,7 @@ class Hold:
     alive_at: float = field(default_factory=time.monotonic)
     checkpoint: str | None = None
     _state: tuple[int, SaveState] | None = None
+    _made: int = 0
     _phase: str = ""
     _reported_at: float = 0.0
     _preview_at: float = 0.0
@@ -78,13 +79,18 @@ class Hold:
     def start(self, from_step: int) -> None:
         """Says where work begins."""
         self.ask(Start(fence=self.job.fence, from_step=from_step, checkpoint_every=self.settings.checkpoint_every))
+        self._made = from_step
 
     def on_progress(self, event: Progress) -> None:
         """What a generation tells: the next step is asked for, and the progress reported when that is due. Raises: Stopped."""
         self.alive_at = time.monotonic()
-        self._stop_if_wanted(event)
+        if event.phase == "denoise":
+            self._made = event.step
+        # where another left a batch, the next step was asked for and not made: it is made before the job is given back
+        is_asked = self.job.done_steps > self._made
+        self._stop_if_wanted(event, may_release=not is_asked)
         commands: list[Command] = []
-        if event.phase == "denoise" and event.step < event.steps:
+        if event.phase == "denoise" and event.step < event.steps and not is_asked:
             commands.append(Step(fence=self.job.fence, step=event.step + 1))
         if self._is_due(event):
             commands.append(self._report(event))
@@ -114,11 +120,11 @@ class Hold:
         except StorageError as e:
             raise DatabaseGone(str(e)) from e
 
-    def _stop_if_wanted(self, event: Progress) -> None:
+    def _stop_if_wanted(self, event: Progress, *, may_release: bool) -> None:
         if self.wish in ("cancel", "lost"):
             raise Stopped(self.wish)
         # once the files are being written, finishing is quicker than to begin anew
-        if event.phase != "write" and (self.wish == "pause" or self.is_draining()):
+        if may_release and event.phase != "write" and (self.wish == "pause" or self.is_draining()):
             self._save()
             raise Stopped("release")
 

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from kinema.app.worker.hold import SaveState
 from kinema.app.worker.settings import WorkerSettings
 from kinema.app.worker.states import read_state, state_to_bytes
 from kinema.core.errors import InvalidInput, MediaError
 from kinema.core.media_ref import MediaRef
-from kinema.core.progress import Observer
+from kinema.core.progress import Observer, Progress
 from kinema.core.request import GenerationRequest
 from kinema.engine.choose import current_isa
 from kinema.engine.engine import Engine
 from kinema.engine.machine import memory_room_bytes
+from kinema.engine.meter import Meter, RunMetrics
 from kinema.media.picture import read_picture
 from kinema.serve.blobs import BlobStore
 from kinema.serve.jobs.job import Job
@@ -52,6 +57,35 @@ class LocalEngine:
         engine.plan(request)
         return LocalGeneration(engine, request, owner=f"{job.id} {job.fence}", device=self._settings.device_kind)
 
+    def together(
+        self,
+        generations: Sequence[LocalGeneration],
+        *,
+        observer: Callable[[Sequence[Progress]], None],
+        on_states: Callable[[int, Sequence[SaveState]], None],
+    ) -> bool:
+        """See `JobEngine`."""
+        engine, states = generations[0].engine, [g.state for g in generations if g.state is not None]
+        # who was together has spent the same
+        meter, number = Meter(generations[0].spent), len(generations)
+
+        def tell(states: Sequence[GenerationState]) -> None:
+            for generation, state in zip(generations, states, strict=True):
+                generation.state = state
+            on_states(states[0].step, [g.saver(s) for g, s in zip(generations, states, strict=True)])
+
+        def watch(event: Progress) -> None:
+            previews = [None] * number if event.preview is None else np.split(event.preview, number)
+            observer([replace(event, preview=preview) for preview in previews])
+
+        try:
+            return engine.denoise_together(
+                [g.request for g in generations], resume=states, on_states=tell, observer=watch, meter=meter
+            )
+        finally:
+            for generation in generations:
+                generation.spent = meter.metrics(flops=0.0, share=number)
+
     def _engine(self, model: str) -> Engine:
         if model not in self._engines:
             needed = open_model(model).card.weights_bytes
@@ -83,35 +117,44 @@ class LocalEngine:
 
 
 class LocalGeneration:
-    """One request on one engine."""
+    """One request on one engine, with the state to go on from and what was spent up to there, if any."""
 
     def __init__(self, engine: Engine, request: GenerationRequest, *, owner: str, device: str) -> None:
-        self._engine, self._request, self._owner, self._device = engine, request, owner, device
-        self._state: GenerationState | None = None
+        self.engine, self._asked, self._owner, self._device = engine, request, owner, device
+        self.state: GenerationState | None = None
+        self.spent: RunMetrics | None = None
+
+    @property
+    def request(self) -> GenerationRequest:
+        """What is asked for; a state's has the seed and every default that the first attempt filled in."""
+        return self._asked if self.state is None else self.state.request
 
     def resume(self, checkpoint: Path) -> int:
         """See `Generation`: the weights, the device and its instructions must be those of the checkpoint, or bits would differ."""
         state = read_state(checkpoint)
-        here = (self._engine.folder.content_hash(), self._device, current_isa(self._device))
+        here = (self.engine.folder.content_hash(), self._device, current_isa(self._device))
         there = (state.model_hash, state.plan.device, state.plan.isa)
         if here != there:
             raise InvalidInput("checkpoint", there, f"was made elsewhere; here it would be {here}")
-        self._state = state
+        self.state = state
         return state.step
 
     def run(self, *, observer: Observer, on_state: Callable[[int, SaveState], None]) -> Clip:
         """See `Generation`."""
-        state = self._state
-        # the state's has the seed and every default that the first attempt filled in
-        request = self._request if state is None else state.request
-        return self._engine.generate(
+        state, request = self.state, self.request
+        return self.engine.generate(
             request,
             resume=state,
             # where weights lie is of this moment, and changes no bit
-            plan=None if state is None else self._engine.place(request, state.plan),
+            plan=None if state is None else self.engine.place(request, state.plan),
             observer=observer,
-            on_state=lambda s: on_state(s.step, lambda: state_to_bytes(s, owner=self._owner)),
+            on_state=lambda s: on_state(s.step, self.saver(s)),
+            spent=self.spent,
         )
+
+    def saver(self, state: GenerationState) -> SaveState:
+        """What writes a checkpoint of ``state``."""
+        return partial(state_to_bytes, state, owner=self._owner)
 
 
 def request_of(job: Job) -> GenerationRequest:

@@ -79,7 +79,10 @@ def _write(clip: Clip, paths: Mapping[str, Path], observer: Observer, quality: s
 
 
 def _metrics(cost: Mapping[str, Any], job: Job) -> dict[str, float | None]:
-    """What was measured, and None for what was not. Seconds of phases are those of the last attempt."""
+    """What was measured, and None for what was not. Seconds of phases are those of the last attempt.
+
+    What ``shared_by`` jobs did together, up to the decode, took so many times as long: each has its share.
+    """
     seconds, peak, flops = cost.get("seconds", {}), cost.get("peak_bytes"), cost.get("flops")
     queue_s = None if job.started_at is None else max(0.0, job.started_at - job.created_at)
     return {
@@ -87,6 +90,7 @@ def _metrics(cost: Mapping[str, Any], job: Job) -> dict[str, float | None]:
         **{f"{phase}_ms": _ms(seconds.get(phase)) for phase in ("load", "encode", "denoise", "decode")},
         "peak_memory_mb": round(peak / 1e6, 1) if isinstance(peak, (int, float)) else None,
         "flops": flops if isinstance(flops, (int, float)) else None,
+        "shared_by": cost.get("shared_by", 1),
     }
 
 

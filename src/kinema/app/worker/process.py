@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
+from typing import Any
 
 from kinema.app.worker.hold import DatabaseGone
 from kinema.app.worker.settings import BROKEN, WorkerSettings
@@ -19,7 +20,7 @@ from kinema.serve.blobs import BlobStore
 from kinema.serve.jobs.store import open_store
 
 
-def run_process(make_engine: Callable[[WorkerSettings, BlobStore], JobEngine]) -> int:
+def run_process(make_engine: Callable[[WorkerSettings, BlobStore], JobEngine[Any]]) -> int:
     """The exit code: 0 after SIGTERM or its supervisor's end, once the job at hand is given back. A second SIGTERM ends it at once."""
     # Ctrl-C in a terminal reaches every process: the supervisor's word is the one that counts
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -68,7 +69,7 @@ def _wait_for_supervisor(worker: Worker) -> None:
     worker.drain()
 
 
-def _local_engine(settings: WorkerSettings, blobs: BlobStore) -> JobEngine:
+def _local_engine(settings: WorkerSettings, blobs: BlobStore) -> JobEngine[Any]:
     from kinema.app.worker.local import LocalEngine
 
     return LocalEngine(settings, blobs)

@@ -24,6 +24,7 @@ class WorkerSettings:
         threads: CPU threads; the machine's cores if not given.
         lease_s: how long a job is its own without a word from it; it speaks four times as often.
         checkpoint_every: steps between checkpoints, and so the most that a death costs.
+        batch: the most jobs of one plan that are denoised together.
         patience_s: how long a job may show no progress at all until the process counts as hung, and ends.
         max_deaths: a job fails when so many workers in a row died with it, and none of them saved a checkpoint.
         keep_s: how long the files of a job are kept; None: for good.
@@ -39,6 +40,7 @@ class WorkerSettings:
     threads: int | None = None
     lease_s: float = 10.0
     checkpoint_every: int = 5
+    batch: int = 1
     patience_s: float = 1800.0
     max_deaths: int = MAX_DEATHS
     keep_s: float | None = None

@@ -6,9 +6,11 @@ import os
 import threading
 import time
 import traceback
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 from kinema.app.worker.hold import DatabaseGone, Hold, SaveState, Stopped
 from kinema.app.worker.outputs import store_outputs
@@ -23,7 +25,7 @@ from kinema.core.errors import (
     UnsupportedRequest,
     WeightsError,
 )
-from kinema.core.progress import Observer
+from kinema.core.progress import Observer, Progress
 from kinema.core.protocols import Clip
 from kinema.serve.blobs import BlobStore
 from kinema.serve.jobs.commands import ConfirmCancel, Fail, Succeed
@@ -49,7 +51,10 @@ class Generation(Protocol):
         ...
 
 
-class JobEngine(Protocol):
+G = TypeVar("G", bound=Generation)
+
+
+class JobEngine(Protocol[G]):
     """What makes clips for a worker: this machine's engine, or a test's fake."""
 
     @property
@@ -57,9 +62,27 @@ class JobEngine(Protocol):
         """The models that need not be loaded."""
         ...
 
-    def open(self, job: Job) -> Generation:
+    def open(self, job: Job) -> G:
         """``job``, checked. Raises: InvalidInput."""
         ...
+
+    def together(
+        self,
+        generations: Sequence[G],
+        *,
+        observer: Callable[[Sequence[Progress]], None],
+        on_states: Callable[[int, Sequence[SaveState]], None],
+    ) -> bool:
+        """Whether ``generations`` were denoised together, so that `run` makes of each, from there, the clip that it makes alone.
+
+        False: here those would be others, and nothing was done. ``observer`` and ``on_states`` are told as by `run`, for all at once; what
+        they raise ends it, and each can go on, together or alone, from where ``on_states`` last heard of it. Raises: KinemaError.
+        """
+        ...
+
+
+class _Parted(Exception):
+    """Somebody left a batch."""
 
 
 class Worker:
@@ -74,13 +97,15 @@ class Worker:
         *,
         store: JobStore,
         blobs: BlobStore,
-        engine: JobEngine,
+        engine: JobEngine[Any],
         on_beat: Callable[[], None] = lambda: None,
         on_hang: Callable[[str], None] | None = None,
     ) -> None:
         self.settings, self._store, self._blobs, self._engine = settings, store, blobs, engine
         self._on_beat, self._on_hang = on_beat, on_hang or leave_at_once
-        self._hold: Hold | None = None
+        self._holds: list[Hold] = []
+        # (model, plan) of which it can't run several together
+        self._apart: set[tuple[str, str]] = set()
         # a plain flag: signal handlers set it, and an Event's lock could be held by the very code that they interrupt
         self._is_draining = False
 
@@ -105,31 +130,42 @@ class Worker:
         """Whether there was a job."""
         s = self.settings
         try:
-            # one at a time: in a batch matrix products have another size, which changes bits (`Engine.generate_batch`), and a result
-            # must not depend on what else is in the queue
             jobs = self._store.claim(
-                s.name, lease_s=s.lease_s, device=s.device_kind, models=s.models, warm=self._engine.warm
+                s.name,
+                lease_s=s.lease_s,
+                device=s.device_kind,
+                models=s.models,
+                warm=self._engine.warm,
+                most=s.batch,
+                apart=self._apart,
             )
         except StorageError as e:
             raise DatabaseGone(str(e)) from e
-        for job in jobs:
-            self._hold = Hold(
-                job=job,
-                store=self._store,
-                blobs=self._blobs,
-                settings=s,
-                is_draining=lambda: self._is_draining,
-            )
-            try:
-                self._carry_out(self._hold)
-            finally:
-                self._hold = None
+        self._holds = [
+            Hold(job=job, store=self._store, blobs=self._blobs, settings=s, is_draining=lambda: self._is_draining)
+            for job in jobs
+        ]
+        try:
+            self._carry_out(self._holds)
+        finally:
+            self._holds = []
         return bool(jobs)
 
-    def _carry_out(self, hold: Hold) -> None:
+    def _carry_out(self, holds: Sequence[Hold]) -> None:
+        begun: list[tuple[Hold, Generation]] = []
+        for hold in holds:
+            with self._settled(hold):
+                begun.append((hold, self._begin(hold)))
+        for hold, generation in self._denoise_together(begun):
+            with self._settled(hold):
+                hold.finish(self._make(hold, generation))
+
+    @contextmanager
+    def _settled(self, hold: Hold) -> Iterator[None]:
+        """What ends its body ends the job, or this worker's part in it. Raises: DatabaseGone; what no job is to blame for."""
         fence = hold.job.fence
         try:
-            hold.finish(self._make(hold))
+            yield
         except Stopped as stop:
             if stop.why == "cancel":
                 hold.finish(ConfirmCancel(fence=fence))
@@ -147,10 +183,53 @@ class Worker:
             hold.finish(Fail(fence=fence, error=JobError(code="worker.error", message=message, retryable=True)))
             raise
 
-    def _make(self, hold: Hold) -> Succeed:
-        job = hold.job
-        generation = self._engine.open(job)
+    def _begin(self, hold: Hold) -> Generation:
+        generation = self._engine.open(hold.job)
         hold.start(self._resume(generation, hold))
+        return generation
+
+    def _denoise_together(self, begun: list[tuple[Hold, Generation]]) -> list[tuple[Hold, Generation]]:
+        """Those of ``begun`` that are still its own, denoised; if they can't be together, one, and the others are given back."""
+        left: list[Hold] = []
+
+        def tell(calls: Sequence[Callable[[], None]]) -> None:
+            for (hold, _), call in zip(begun, calls, strict=True):
+                left.append(hold)
+                with self._settled(hold):
+                    call()
+                    left.pop()
+            if left:
+                raise _Parted
+
+        def observer(events: Sequence[Progress]) -> None:
+            tell([partial(hold.on_progress, event) for (hold, _), event in zip(begun, events, strict=True)])
+
+        def on_states(step: int, saves: Sequence[SaveState]) -> None:
+            tell([partial(hold.on_state, step, save) for (hold, _), save in zip(begun, saves, strict=True)])
+
+        while len(begun) > 1:
+            try:
+                if self._engine.together([g for _, g in begun], observer=observer, on_states=on_states):
+                    break
+            except _Parted:
+                begun = [(hold, generation) for hold, generation in begun if hold not in left]
+                left.clear()
+                continue
+            except KinemaError:
+                # alone it turns out whose it is
+                traceback.print_exc()
+            order = begun[0][0].job.order
+            self._apart.add((order.model, order.plan_key))
+            if begun[0][0].job.done_steps:
+                # the step that was asked for would be lost with its memory
+                break
+            for hold, _ in begun[1:]:
+                hold.release()
+            return begun[:1]
+        return begun
+
+    def _make(self, hold: Hold, generation: Generation) -> Succeed:
+        job = hold.job
         clip = generation.run(observer=hold.on_progress, on_state=hold.on_state)
         result = store_outputs(clip, hold.job, self._blobs, observer=hold.on_progress)
         outputs = tuple(sorted({file["blob"] for file in result["outputs"].values()}))
@@ -174,17 +253,22 @@ class Worker:
         try:
             while not is_over.wait(self.settings.lease_s / 4):
                 self._on_beat()
-                if (hold := self._hold) is None:
+                # the other thread may put others in their place meanwhile
+                holds = list(self._holds)
+                if not holds:
                     continue
-                if time.monotonic() - hold.alive_at > self.settings.patience_s:
-                    self._on_hang(f"{hold.job.id}: no progress for {self.settings.patience_s:g} s")
+                if time.monotonic() - max(hold.alive_at for hold in holds) > self.settings.patience_s:
+                    names = ", ".join(hold.job.id for hold in holds)
+                    self._on_hang(f"{names}: no progress for {self.settings.patience_s:g} s")
                     return
+                held = {hold.job.id: hold.job.fence for hold in holds}
                 try:
-                    signals = self._store.heartbeat({hold.job.id: hold.job.fence}, lease_s=self.settings.lease_s)
+                    signals = self._store.heartbeat(held, lease_s=self.settings.lease_s)
                 except StorageError:
                     # until the next beat; if the lease runs out, the job is another's, and the next commit says so
                     continue
-                hold.wish = signals[hold.job.id]
+                for hold in holds:
+                    hold.wish = signals[hold.job.id]
         except BaseException:
             traceback.print_exc()
             self._on_hang("the thread that keeps the lease alive ended")

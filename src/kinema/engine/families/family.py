@@ -81,7 +81,7 @@ class Family(Protocol):
 
 def residency_key(plan: RunPlan) -> tuple[object, ...]:
     """What of ``plan`` decides how networks lie in memory."""
-    return plan.dtype, plan.vae_dtype, plan.device, plan.compile, plan.quantise, plan.offload
+    return plan.dtype, plan.vae_dtype, plan.device, plan.compile, plan.quantise, plan.offload, plan.lora_mode
 
 
 def load_family(folder: ModelFolder, plan: RunPlan, clock: RunClock) -> Family:

@@ -15,16 +15,18 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from kinema.accel.compile import apply_compile
-from kinema.accel.lora import apply_lora, merged
+from kinema.accel.lora import apply_lora, attach_lora, merged
 from kinema.accel.offload import Offload, Read, apply_offload
 from kinema.accel.pack import PackedLinear
 from kinema.accel.quantise import quantize_block
 from kinema.core.plan import RunPlan
 from kinema.engine.clock import RunClock
 from kinema.weights.build import component_pieces, empty_component, load_component
+from kinema.weights.families.facts import STREAMED_ENCODERS
 from kinema.weights.folder import ModelFolder
 from kinema.weights.lora import Update, parts_of, read_lora
 from kinema.weights.stream import BlockReader
+from kinema.weights.transformers_parts import empty_encoder
 
 # what one file adds to one network, by our parameters' names, and how much of it
 Change = tuple[Mapping[str, Update], float]
@@ -99,7 +101,7 @@ def make_parts(
             stack.enter_context(torch.no_grad())
         # what doesn't fit shows soonest in files from elsewhere
         for step, name in enumerate(sorted(names, key=lambda n: n not in folder.replaced)):
-            parts.put(name, *(networks.other(others[name]) if name in others else networks.own(name)))
+            parts.put(name, *(networks.other(name, others[name]) if name in others else networks.own(name)))
             clock.done("load", step + 1)
     return parts
 
@@ -121,20 +123,28 @@ class _Networks:
     def own(self, name: str) -> tuple[nn.Module, Offload | None]:
         """(a network of Kinema's, what brings its weights)."""
         mode = self._plan.offload if _is_transformer(name) or self._plan.offload == "none" else "component"
+        changes = self._changes.pop(name, [])
         if mode == "none":
-            network = self._whole(name, self._device)
+            network = self._whole(name, self._device, changes)
             return apply_compile(network) if self._plan.compile and _is_transformer(name) else network, None
         if not self._from_file:
-            network = self._whole(name, torch.device("cpu"))
+            network = self._whole(name, torch.device("cpu"), changes)
             return network, apply_offload(network, mode, device=self._device)
         network = empty_component(self._folder, name, dtype=self._dtype(name))
+        # what is attached stays in memory; the rest is added whenever weights come
+        changes = [(self._attached(network, updates, scale), scale) for updates, scale in changes]
         if mode == "component":
-            return network, self._offload(network, _Again(lambda: self._whole(name, self._device)))
-        return network, apply_offload(network, mode, device=self._device, read=self._block_reader(name, network))
+            return network, self._offload(network, _Again(lambda: self._whole(name, self._device, changes)))
+        read = self._block_reader(name, network, changes)
+        return network, apply_offload(network, mode, device=self._device, read=read)
 
-    def other(self, load: Callable[[str], Any]) -> tuple[Any, Offload | None]:
+    def other(self, name: str, load: Callable[[str], Any]) -> tuple[Any, Offload | None]:
         """(what ``load`` makes on a device, what brings its weights if it is a network that takes turns)."""
-        waits = self._plan.offload != "none"
+        waits, mode = self._plan.offload != "none", self._plan.offload
+        if mode in ("layers", "disk") and self._from_file and self._folder.class_name(name) in STREAMED_ENCODERS:
+            network, pieces = empty_encoder(self._folder, name, dtype=self._dtype(name))
+            read = BlockReader(pieces, dtype=self._dtype(name), device=self._device, checks=True)
+            return network, apply_offload(network, mode, device=self._device, read=read)
         part = load("cpu" if waits and not self._from_file else self._plan.device)
         if not waits or not isinstance(part, nn.Module):
             return part, None
@@ -146,24 +156,27 @@ class _Networks:
     def _offload(self, network: nn.Module, read: Read) -> Offload:
         return apply_offload(network, "component", device=self._device, read=read)
 
-    def _whole(self, name: str, device: torch.device) -> nn.Module:
+    def _attached(self, module: nn.Module, updates: Mapping[str, Update], scale: float) -> Mapping[str, Update]:
+        """Those of ``updates`` that remain to be added to the weights of ``module``."""
+        return attach_lora(module, updates, scale=scale) if self._plan.lora_mode == "attached" else updates
+
+    def _whole(self, name: str, device: torch.device, changes: Sequence[Change]) -> nn.Module:
         """The network with all of its weights; quantised on the host, wherever it goes then, so that it has the same bits."""
-        changes, dtype = self._changes.get(name, []), self._dtype(name)
-        act = self._on_block.get(name)
+        dtype, act = self._dtype(name), self._on_block.get(name)
         if act is None:
             network = load_component(self._folder, name, dtype=dtype, device=device)
             for updates, scale in changes:
-                apply_lora(network, updates, scale=scale)
+                apply_lora(network, self._attached(network, updates, scale), scale=scale)
             return network
 
         def finish(block: str, module: nn.Module) -> None:
             for updates, scale in changes:
-                apply_lora(module, _below(block, updates), scale=scale)
+                apply_lora(module, self._attached(module, _below(block, updates), scale), scale=scale)
             act(block, module)
 
         return load_component(self._folder, name, dtype=dtype, on_block=finish).to(device)
 
-    def _block_reader(self, name: str, network: nn.Module) -> Read:
+    def _block_reader(self, name: str, network: nn.Module, changes: Sequence[Change]) -> Read:
         read = BlockReader(
             component_pieces(self._folder, name)[1],
             dtype=self._dtype(name),
@@ -171,8 +184,7 @@ class _Networks:
             fp32_parts=getattr(network, "fp32_parts", frozenset()),
             checks=True,
         )
-        changes = self._changes.get(name, [])
-        if not changes:
+        if not any(updates for updates, _ in changes):
             return read
 
         def changed(names: Sequence[str]) -> Mapping[str, Tensor]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from kinema.core.blocks import BlockSizes, block_sizes
@@ -14,6 +14,9 @@ from kinema.weights.configs import read_config, translate
 
 if TYPE_CHECKING:
     from kinema.weights.folder import ModelFolder
+
+# Of these classes a file's names are the network's own, and building one makes no buffer: they can be read block by block.
+STREAMED_ENCODERS = ("UMT5EncoderModel", "T5EncoderModel")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,19 +82,25 @@ def make_card(
         cameras=(),
         languages=facts.languages,
         cost=cost,
-        blocks=transformer_blocks(folder),
+        blocks=streamed_blocks(folder),
         keyframes_at=facts.keyframes_at,
         one_spelling=False,
     )
 
 
-def transformer_blocks(folder: ModelFolder) -> dict[str, BlockSizes]:
-    """How the parameters of the transformers lie, by the headers of their files. Raises: WeightsError."""
-    found: dict[str, BlockSizes | None] = {}
+def streamed_blocks(folder: ModelFolder) -> dict[str, BlockSizes]:
+    """How the parameters of what can be streamed lie, by the headers of its files: transformers and some text encoders.
+
+    Raises: WeightsError.
+    """
+    found: dict[str, BlockSizes] = {}
     for name in folder.components:
-        if name.startswith("transformer"):
-            found[name] = block_sizes({n: t.shape for n, t in folder.weights(name).items()})
-    return {name: sizes for name, sizes in found.items() if sizes is not None}
+        is_encoder = folder.class_name(name) in STREAMED_ENCODERS
+        if name.startswith("transformer") or is_encoder:
+            sizes = block_sizes({n: t.shape for n, t in folder.weights(name).items()})
+            if sizes is not None:  # transformers alone are quantised
+                found[name] = replace(sizes, quantised=0, largest_quantised=0) if is_encoder else sizes
+    return found
 
 
 def check_classes(folder: ModelFolder, wanted: Mapping[str, tuple[str, ...]]) -> None:
