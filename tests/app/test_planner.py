@@ -51,8 +51,9 @@ def test_cost_grows_with_the_work(planner: ModelPlanner):
 
 def test_what_may_run_as_one_batch(planner: ModelPlanner):
     key = planner.resolve(ask(seed=1)).plan_key
-    assert planner.resolve(ask(prompt="two cubes", seed=2)).plan_key == key
-    for fields in ({"frames": 5}, {"steps": 3}, {"guidance": 1.0}, {"size": "80x128"}):
+    assert planner.resolve(ask(prompt="two cubes", seed=2, motion=3, camera="zoom_in")).plan_key == key
+    pictured = {"keyframes": (Keyframe(BLOB),)}
+    for fields in ({"frames": 5}, {"steps": 3}, {"guidance": 1.0}, {"size": "80x128"}, pictured):
         assert planner.resolve(ask(**fields)).plan_key != key
 
 

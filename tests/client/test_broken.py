@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -123,7 +124,26 @@ def test_events_of_a_server_that_has_no_room_for_streams():
     assert paths == [JOB, "events", "log", "events", "log", "log", JOB, JOB]
 
 
-def test_a_key_that_is_revoked_ends_a_stream(connect: Connect, line: Line):
+def test_events_of_a_server_that_tells_all_of_them_again():
+    times: list[int] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/events"):
+            times.append(1)
+            kinds = ["queued", "running", "succeeded"][: len(times) + 1]
+            told = [{"id": JOB, "number": i, "at": 0.0, "event": kind} for i, kind in enumerate(kinds, 1)]
+            text = "".join(f"data: {json.dumps(event)}\n\n" for event in told).encode()
+            return httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=Pieces(text))
+        if request.url.path.endswith("/log"):
+            return httpx.Response(200, json={"data": []})
+        return video("running" if len(times) < 2 else "succeeded")
+
+    with Client("http://server.example", transport=httpx.MockTransport(answer)) as client:
+        assert [e.number for e in client.get(JOB).stream()] == [1, 2, 3]
+    assert len(times) == 2
+
+
+def test_a_job_that_is_deleted_ends_a_stream(connect: Connect, line: Line):
     client = connect(line.url)
     job = client.submit("a cube")
     line.cuts["/events"] = [300]
@@ -229,6 +249,30 @@ def test_without_an_etag_it_is_begun_anew(tmp_path: Path):
         found, asked = saved(tmp_path / "a", (200, {**length, **tag}, Pieces(DATA[:100])), (200, length, DATA))
         assert found == DATA
         assert "range" not in asked[1].headers
+
+
+def rest(start: int, end: int | None = None, *, etag: str = ETAG) -> Any:
+    """An answer that goes on at ``start``, and breaks off at ``end``."""
+    place = f"bytes {start}-{len(DATA) - 1}/{len(DATA)}"
+    return 206, {"etag": etag, "content-range": place}, Pieces(DATA[start:end], breaks=end is not None)
+
+
+def test_what_comes_on_is_gone_on_with_however_often_it_breaks(tmp_path: Path):
+    begun = (200, {"etag": ETAG, "content-length": str(len(DATA))}, Pieces(DATA[:100]))
+    found, asked = saved(tmp_path / "a", begun, *(rest(100 * i, 100 * i + 100) for i in range(1, 7)), rest(700))
+    assert found == DATA
+    assert [request.headers.get("range") for request in asked] == [None, *(f"bytes={100 * i}-" for i in range(1, 8))]
+
+
+def test_an_etag_that_is_no_hash_leaves_the_size(tmp_path: Path):
+    """An answer that ends too early without an error is gone on with; one that is too long is fetched anew."""
+    length = {"etag": '"plain"', "content-length": str(len(DATA))}
+    found, asked = saved(tmp_path / "a", (200, length, DATA[:100]), rest(100, etag='"plain"'))
+    assert found == DATA
+    assert asked[1].headers["range"] == "bytes=100-"
+    found, asked = saved(tmp_path / "b", (200, length, DATA + b"x"), (200, length, DATA))
+    assert found == DATA
+    assert len(asked) == 2
 
 
 def test_a_download_that_stops_at_the_same_byte(tmp_path: Path):

@@ -27,6 +27,7 @@ from kinema.client import (
 )
 from kinema.client.calls import Continuation, Fields
 from kinema.client.errors import error_of
+from kinema.client.place import find_place
 from kinema.core.errors import InvalidInput
 from kinema.core.jobs import JobState
 from kinema.core.media_ref import Keyframe, MediaRef
@@ -289,7 +290,7 @@ def test_where_the_server_is(server: Server, monkeypatch: pytest.MonkeyPatch):
         assert client.base_url == server.url
         job = client.submit("a cube")
         assert server.store.get(job.id).order.owner == "somebody-there"  # pyright: ignore[reportOptionalMemberAccess]
-        assert "somebody-there" not in repr(client)
+        assert "somebody-there" not in repr(client) + repr(find_place(None, None))
     monkeypatch.delenv("KINEMA_URL")
     with Client() as client:
         assert client.base_url == "http://127.0.0.1:8000"

@@ -18,6 +18,7 @@ from kinema.engine.engine import Engine
 from kinema.engine.families.kinema import Kinema
 from kinema.engine.meter import Meter
 from kinema.engine.state import GenerationState
+from kinema.flow.guidance import Guidance
 from kinema.flow.noise import noise
 from kinema.flow.sample import walk
 from kinema.flow.steppers import STEPPERS, State
@@ -137,6 +138,34 @@ def test_one_bit_of_one_row_is_enough_to_leave_it(
     assert together(engine, unguided[:2])[0], "of another size it holds"
 
 
+def test_steps_that_ask_no_network_prove_nothing(
+    tiny: Path, requests: list[GenerationRequest], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from kinema.engine.families import kinema as family
+
+    def other_when_many(denoise: Callable[..., Tensor], given: Any) -> Tensor:
+        said = row_by_row(denoise, given)
+        return said + 1e-6 * (len(said) > 2)
+
+    patch_denoiser(monkeypatch, other_when_many)
+    # the first step stands still
+    monkeypatch.setattr(family, "Guidance", lambda **given: Guidance(**{**given, "method": "cfg_zero_star"}))
+    assert together(Engine(tiny, dtype="float32", threads=1), requests) == (False, [])
+
+
+@pytest.mark.parametrize("change", [{"guidance": 3.0}, {"steps": 4}])
+def test_of_another_guidance_or_number_of_steps_it_is_tried_anew(
+    tiny: Path, requests: list[GenerationRequest], monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
+) -> None:
+    """Two networks share the steps by their number, and each may be guided or not."""
+    patch_denoiser(monkeypatch, row_by_row)
+    engine = Engine(tiny, dtype="float32", threads=1)
+    assert together(engine, requests)[0]
+    patch_denoiser(monkeypatch, lambda denoise, given: denoise(*given) + 1e-6 * (len(given[1]) > 2))
+    assert together(engine, [r.replace(seed=9) for r in requests])[0], "known already"
+    assert together(engine, [r.replace(**change) for r in requests]) == (False, [])
+
+
 def test_a_kind_of_batch_is_tried_once(
     tiny: Path, requests: list[GenerationRequest], monkeypatch: pytest.MonkeyPatch, picture_file: Path
 ) -> None:
@@ -150,14 +179,14 @@ def test_a_kind_of_batch_is_tried_once(
     engine = Engine(tiny, dtype="float32", threads=1)
     together(engine, requests)
     # prompt and negative prompt are one batch
-    assert calls == [6, 2, 2, 2, *[6] * 5]
+    assert calls == [6, 6, *[2] * 6, *[6] * 5]
     calls.clear()
     together(engine, [r.replace(seed=9) for r in requests])
     assert calls == [6] * 5
     calls.clear()
     pictured = [r.replace(keyframes=(Keyframe(MediaRef(str(picture_file))),)) for r in requests]
     done, told = together(engine, pictured)
-    assert calls == [6, 2, 2, 2, *[6] * 5], "with pictures it is another kind"
+    assert calls == [6, 6, *[2] * 6, *[6] * 5], "with pictures it is another kind"
     assert done
     assert_same(told[-1][1], states_of(engine, pictured[1])[1][-1])
 
@@ -181,6 +210,8 @@ def test_those_that_stay_go_on_from_where_another_left(
     assert [states[0].step for states in after] == [3, 4, 5]
     for row, request in enumerate(requests[1:]):
         assert_same(after[-1][row], states_of(engine, request)[1][-1])
+    fresh = Engine(tiny, dtype="float32", threads=1)
+    assert together(fresh, [s.request for s in stay], resume=after[-1]) == (True, []), "after the last step no trial"
     with pytest.raises(InvalidInput, match="resume: .*one number of steps"):
         together(engine, [s.request for s in stay], resume=[stay[0], after[0][1]])
     with pytest.raises(InvalidInput, match="resume: .*another request"):

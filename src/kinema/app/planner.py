@@ -40,7 +40,8 @@ class ModelPlanner:
         cost = self._estimate(card, resolved, default_plan(resolved))
         filled = resolved.request
         video = resolved.video
-        group = (request.model, video, resolved.steps, resolved.guidance, filled.guidance_2)
+        # networks that read pictures take one number of them in every row
+        group = (video, resolved.steps, resolved.guidance, filled.guidance_2, len(resolved.keyframes))
         return Planned(
             request=filled,
             warnings=(*_about_prompt(prepared, card), *_about_shape(request, video)),

@@ -211,7 +211,7 @@ class Engine:
         """Whether ``requests`` were denoised together, each with the bits that it has alone; if not, nothing was done.
 
         That isn't so everywhere: a batch's matrix products have other sizes, for which a kernel may sum in another order. So before the
-        first batch of its kind one step is made both ways and compared. Nor are they where a batch needs another plan, for its memory.
+        first batch of its kind two steps are made both ways and compared. Nor are they where a batch needs another plan, for its memory.
 
         ``on_states`` gets a state of each after every step, from which `generate` goes on; after the last step that is the decode.
         What it or ``observer`` raises ends the run. ``resume`` are states of all, after one number of steps, to go on from. ``meter``
@@ -229,10 +229,13 @@ class Engine:
             return False
         run = self._run(requests, observer, None, plan=plan, meter=meter)
         run.check(resume)
+        if resume and resume[0].step == resolved[0].steps:
+            return True
         if run.kind not in self._is_exact:
             self._is_exact[run.kind] = run.has_bits_of_each_alone(self._load, resume=resume)
         if self._is_exact[run.kind]:
             run.latents(self._load, resume=resume, on_states=on_states)
+            self._served(run)
         return self._is_exact[run.kind]
 
     def stream(

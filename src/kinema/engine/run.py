@@ -54,7 +54,7 @@ class Run:
     def kind(self) -> tuple[object, ...]:
         """What runs have in common whose networks are asked for tensors of the same shapes."""
         rows = tuple((tuple(r.keyframes), r.request.camera is None, r.request.motion is None) for r in self.requests)
-        return self.folder.content_hash(), self.plan, self.requests[0].video, rows
+        return self.folder.content_hash(), self.plan, self.requests[0].group, rows
 
     def check(self, resume: Sequence[GenerationState]) -> None:
         """Raises: InvalidInput unless ``resume`` is empty or has a state for every request."""
@@ -106,22 +106,23 @@ class Run:
     ) -> bool:
         """Whether the networks say of every request, in a step of the batch, bit for bit what they say of it alone.
 
-        The next step is made both ways and compared: kernels are chosen, and sums put in order, by shapes and not by what is in them.
+        The next step and the last are made both ways and compared: kernels are chosen, and sums put in order, by shapes and not by what
+        is in them. The last has the second of two networks and its guidance, and asks where the first step stands still.
         """
         rows = range(len(self.requests))
         with run_scope(self.plan.threads, device=self.plan.device):
             with self.meter.phase("load"), memory_errors("load", self.cost.peak_bytes):
                 family = load(self.plan, self.clock)
             with self.meter.phase("denoise"), memory_errors("denoise", self.cost.peak_bytes):
-                together = self._next_step(family, rows, resume)
+                together = self._two_steps(family, rows, resume)
                 return all(
                     torch.equal(theirs[row : row + 1], mine)
                     for row in rows
-                    for theirs, mine in zip(together, self._next_step(family, [row], resume), strict=True)
+                    for theirs, mine in zip(together, self._two_steps(family, [row], resume), strict=True)
                 )
 
-    def _next_step(self, family: Family, rows: Sequence[int], resume: Sequence[GenerationState]) -> list[Tensor]:
-        """What the networks say in the next step of the requests ``rows``, and where it leads."""
+    def _two_steps(self, family: Family, rows: Sequence[int], resume: Sequence[GenerationState]) -> list[Tensor]:
+        """What the networks say in the next step of the requests ``rows`` and in the last, and where these lead."""
         plan = replace(self.plan, batch=len(rows))
         requests, pictures = [self.requests[i] for i in rows], [self.pictures[i] for i in rows]
         sampling = family.prepare(requests, pictures, plan, self.clock)
@@ -134,16 +135,20 @@ class Run:
         start = State(step=0, x=sampling.start)
         if resume:
             start = _as_sampled([resume[i] for i in rows], family.device)
-        states = walk(
-            predict,
-            start,
-            sampling.sigmas,
-            stepper=sampling.stepper,
-            frozen=sampling.frozen,
-            known=sampling.known,
-        )
-        next(states)
-        return [next(states).x, *said]
+        last = self.requests[0].steps - 1
+        # the last from the same latents: what is in them matters to no kernel
+        for state in {last: State(step=last, x=start.x), start.step: start}.values():
+            states = walk(
+                predict,
+                state,
+                sampling.sigmas,
+                stepper=sampling.stepper,
+                frozen=sampling.frozen,
+                known=sampling.known,
+            )
+            next(states)
+            said.append(next(states).x)
+        return said
 
     def frames(self, family: Family, latents: Tensor) -> list[np.ndarray]:
         """The frames of every clip. Where memory runs out all are decoded anew in a way that needs less, and a note says so."""

@@ -167,6 +167,41 @@ def test_jobs_denoised_together_have_the_bits_that_they_have_alone(
     assert previews_of(place, jobs[0]) != previews_of(place, again)
 
 
+@pytest.mark.parametrize("how", ["cancel", "pause"])
+def test_who_leaves_a_batch_in_its_last_step_disturbs_nobody(
+    local: Place, tiny: str, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    patch_denoiser(monkeypatch, row_by_row)
+    place = replace(local, settings=replace(local.settings, batch=3))
+    requests = [REQUEST.replace(seed=seed, prompt=f"a cube {seed}") for seed in (11, 12, 13)]
+    jobs = [place.submit(replace(order_of(r, tiny), plan_key="same")) for r in requests]
+    apply = place.store.apply
+
+    def leave_then(job_id: str, *commands: c.Command, **options: object) -> object:
+        if job_id == jobs[1].id and any(isinstance(x, c.SaveCheckpoint) and x.step == REQUEST.steps for x in commands):
+            apply(job_id, c.Cancel() if how == "cancel" else c.Pause())
+        return apply(job_id, *commands, **options)  # pyright: ignore[reportArgumentType]
+
+    place.store.apply = leave_then  # pyright: ignore[reportAttributeAccessIssue]
+    assert worker_of(place).run_one()
+    place.store.apply = apply
+    assert place.get(jobs[1]).status is (JobState.CANCELED if how == "cancel" else JobState.QUEUED)
+    for i in (0, 2):
+        assert digest_of(place, jobs[i]) == alone(tiny, requests[i])
+        assert place.get(jobs[i]).fence == 1
+
+
+def test_a_job_that_goes_on_alone_was_shared_by_nobody(
+    local: Place, tiny: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patch_denoiser(monkeypatch, lambda denoise, given: row_by_row(denoise, given) + 1e-6 * (len(given[1]) > 2))
+    place = replace(local, settings=replace(local.settings, batch=3))
+    jobs = [place.submit(replace(order_of(REQUEST.replace(seed=s), tiny), plan_key="same")) for s in (1, 2, 3)]
+    assert worker_of(place).run_one()
+    assert place.get(jobs[0]).state.result["metrics"]["shared_by"] == 1  # pyright: ignore[reportAttributeAccessIssue]
+    assert [place.get(job).status for job in jobs[1:]] == [JobState.QUEUED] * 2
+
+
 def previews_of(place: Place, job: Job) -> list[str]:
     found = [e.data["preview"] for e in events_after(place.store.database, job.id) if "preview" in e.data]
     assert len(found) == REQUEST.steps

@@ -462,8 +462,8 @@ def test_of_a_batch_the_one_that_cant_be_made_fails_alone(place: Place) -> None:
 
 
 def test_the_leases_of_a_batch_live_while_one_is_decoded(place: Place) -> None:
-    jobs = [place.submit(order(i, steps=2, decode_s=0.8)) for i in range(3)]
-    with running(worker_of(place, batch=3, lease_s=0.7, patience_s=1.0)):
+    jobs = [place.submit(order(i, steps=2, decode_s=1.2)) for i in range(3)]
+    with running(worker_of(place, batch=3, lease_s=2.0, patience_s=2.5)):
         until(lambda: place.store.reap() or place.get(jobs[2]).status.is_final)
     assert [(place.get(job).fence, place.get(job).status) for job in jobs] == [(1, JobState.SUCCEEDED)] * 3
 

@@ -83,8 +83,10 @@ class LocalEngine:
                 [g.request for g in generations], resume=states, on_states=tell, observer=watch, meter=meter
             )
         finally:
+            # where no step was made together, the trial was for the one that goes on alone
+            share = 1 if generations[0].state is None else number
             for generation in generations:
-                generation.spent = meter.metrics(flops=0.0, share=number)
+                generation.spent = meter.metrics(flops=0.0, share=share)
 
     def _engine(self, model: str) -> Engine:
         if model not in self._engines:
