@@ -140,14 +140,9 @@ class Engine:
         resolved, known = self._resolve(request), known_choice(self._cache)
         plan = plan or self._guess_plan(resolved)
         return estimate(
-            self.card,
-            resolved.video,
-            steps=resolved.steps,
-            is_guided=resolved.is_guided,
-            plan=plan,
-            num_keyframes=len(resolved.keyframes),
-            pace=None if known is None else known.pace(plan),
-        )
+            self.card, resolved.video, steps=resolved.steps, is_guided=resolved.is_guided, plan=plan,
+            num_keyframes=len(resolved.keyframes), pace=None if known is None else known.pace(plan),
+        )  # fmt: skip
 
     def generate(
         self,
