@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import threading
 import time
@@ -66,6 +67,21 @@ def test_from_a_sentence_to_a_file(kinema: Kinema, server: Server, owner: str):
     assert os.listdir() == ["ball.mp4"]
     assert "note: seconds: 1 became 1.125" in answer.err
     assert "denoise 2/2" in answer.err
+
+
+def test_a_picture_is_not_saved_as_a_clip(
+    kinema: Kinema, server: Server, owner: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    (tmp_path / "one.png").write_bytes(PNG)
+    monkeypatch.setitem(server.worker.files, "video", (tmp_path / "one.png", "image/png"))
+    with server.working():
+        answer = kinema("submit", "a red ball", "-o", "ball.mp4", "--seconds", "0.1", "--steps", "2")
+    assert answer.code == 2
+    assert "out: 'ball.mp4': must end in .png" in answer.err
+    assert not Path("ball.mp4").exists()
+    (command,) = re.findall(r"kinema download (\S+) -o NAME.png", answer.err)
+    assert kinema("download", command, "-o", "ball.png").code == 0
+    assert Path("ball.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_json(kinema: Kinema, server: Server, owner: str):

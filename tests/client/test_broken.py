@@ -6,7 +6,8 @@ import hashlib
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import httpx
 import pytest
 
 from kinema.client import BrokenDownload, Client, NotFound, Unreachable, calls, talk
+from kinema.client.part import Part
 from kinema.core.errors import InvalidInput, StorageError
 from kinema.serve.jobs.commands import Report
 from tests.client.conftest import Connect, Line
@@ -299,12 +301,18 @@ def test_places_that_no_file_can_have(client: Any, server: Server, tmp_path: Pat
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_full_disk(client: Any, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    from kinema.client.part import Part
+@pytest.mark.parametrize("size", [10, 10**6])
+@pytest.mark.parametrize("then", [Part.keep, lambda part: part.begin(httpx.Response(200))])
+def test_a_full_disk(tmp_path: Path, size: int, then: Callable[[Part], None]):
+    def fill(part: Part) -> None:
+        # few bytes meet the disk only when they leave the buffer
+        part.write(bytes(size))
+        then(part)
 
-    job = client.submit("a cube", steps=1)
-    server.worker.work(until=job.id)
-    monkeypatch.setattr(Part, "write", lambda self, piece: (_ for _ in ()).throw(StorageError("no space left")))
-    with pytest.raises(StorageError, match="no space"):
-        job.save(tmp_path / "a.mp4")
+    with closing(Part(tmp_path / "a.mp4")) as part, Path("/dev/full").open("wb") as full:
+        part._file.close()
+        part._file = full
+        with pytest.raises(StorageError, match=r"a\.mp4: no space left"):
+            fill(part)
+        part.close()
     assert list(tmp_path.iterdir()) == []

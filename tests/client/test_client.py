@@ -298,11 +298,29 @@ def test_where_the_server_is(server: Server, monkeypatch: pytest.MonkeyPatch):
 
 @pytest.mark.parametrize(
     "url",
-    ["nonsense", "ftp://a.example", "http://", "http://a:x", "http://me:pw@a.example", "http://a/?q=1", "http://é"],
+    [
+        "nonsense",
+        "ftp://a.example",
+        "http://",
+        "http://a:x",
+        "http://me:pw@a.example",
+        "http://a/?q=1",
+        "http://é",
+        "http://x..y",
+    ],
 )
 def test_urls_that_are_none(url: str):
     with pytest.raises(InvalidInput, match=r"^url: .*: must be the address of a server, such as http"):
         Client(url)
+
+
+@pytest.mark.parametrize("client", [Client, AsyncClient])
+@pytest.mark.parametrize("proxy", ["socks5://proxy.example:1", "http://a:x"])
+def test_a_proxy_that_is_none(monkeypatch: pytest.MonkeyPatch, client: type[Client | AsyncClient], proxy: str):
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    with pytest.raises(InvalidInput, match=r"^proxy: 'ALL_PROXY': can't be used \(.+\); unset it"):
+        client("http://a.example")
+    client()  # to this machine none leads
 
 
 @pytest.mark.parametrize("key", ["a b", "é", "a\nb"])
@@ -376,3 +394,10 @@ def test_a_client_is_imported_without_torch_and_without_the_server():
     path = {"PYTHONPATH": str(ROOT / "src"), "PATH": ""}
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=path)
     assert found.stdout.strip() == "[]"
+
+
+def test_without_its_extra_it_is_told_what_to_install():
+    code = "import sys; sys.modules.update(anyio=None, httpx=None); from kinema.cli.main import run; run(['jobs'])"
+    path = {"PYTHONPATH": str(ROOT / "src"), "PATH": ""}
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=path)
+    assert found.stderr.endswith("is missing; pip install 'kinema[client]'\n"), found.stderr

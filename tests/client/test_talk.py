@@ -202,6 +202,11 @@ def test_who_waits_lets_a_server_be_away_for_a_minute(clock: Clock):
     assert isinstance(found, Unreachable)
     assert talk.PATIENCE_S - 10 < sum(pauses) <= talk.PATIENCE_S + 1
     assert isinstance(clock.play(talk.wait(JOB, 5), REFUSED)[0], WaitTimeout)
+    # what time doesn't mend is told at once, and as what it is
+    no_way = httpx.ProxyError("407 Proxy Authentication Required", request=REQUEST)
+    found, pauses, _ = clock.play(talk.wait(JOB, 5), no_way)
+    assert isinstance(found, Unreachable)
+    assert not pauses
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ EXTRAS = {
     "uvicorn": "serve",
     "sqlalchemy": "serve",
     "alembic": "serve",
+    "anyio": "client",
     "httpx": "client",
     "psycopg": "postgres",
     "ray": "cluster",

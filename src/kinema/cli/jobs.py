@@ -97,6 +97,7 @@ def submit(  # noqa: PLR0913
         if wait or path is not None:
             _watch(job, reporter)
         if path is not None:
+            _check_suffix(job, path)
             _save(job, "video", path, reporter)
 
 
@@ -178,6 +179,16 @@ def _place(out: str, suffix: str | None, *, force: bool) -> Path:
     if not force:
         refuse_existing(path)
     return path
+
+
+def _check_suffix(job: Job, path: Path) -> None:
+    """A clip may be of a single frame by its seconds, too, which is known when it is there. Raises: InvalidInput."""
+    suffix = Path(job.info.outputs["video"].name).suffix
+    if path.suffix.lower() != suffix:
+        rule = (
+            f"must end in {suffix}, which the server made of this; kinema download {job.id} -o NAME{suffix} fetches it"
+        )
+        raise InvalidInput("out", str(path), rule)
 
 
 def _watch(job: Job, reporter: Reporter) -> None:

@@ -18,7 +18,7 @@ from pydantic import BaseModel
 from kinema.client import calls, talk
 from kinema.client.calls import Call, JobView
 from kinema.client.errors import JobFailed
-from kinema.client.place import find_place, http_options
+from kinema.client.place import find_place, open_http
 from kinema.client.talk import Done, Read, Send, Sleep, Step, Steps, Tell, advance
 from kinema.wire.answers import DryRun, Event, ModelEntry, ModelList, NativeStatus, NativeVideo, Variant
 
@@ -45,7 +45,7 @@ class AsyncClient:
     ) -> None:
         place = find_place(base_url, api_key)
         self.base_url, self._retries = place.url, retries
-        self._http = httpx.AsyncClient(**http_options(place, timeout_s=timeout_s), transport=transport)
+        self._http = open_http(httpx.AsyncClient, place, timeout_s=timeout_s, transport=transport)
 
     async def submit(self, prompt: str, *, idempotency_key: str | None = None, **fields: Unpack[Fields]) -> AsyncJob:
         """A new job."""

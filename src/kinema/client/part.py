@@ -88,6 +88,8 @@ class Part:
         self._temporary.unlink(missing_ok=True)
 
     def _restart(self) -> None:
-        self._file.seek(0)
-        self._file.truncate()
+        # what is in the buffer is written first
+        with storage_errors(self.path):
+            self._file.seek(0)
+            self._file.truncate()
         self._sha, self.size, self._etag = hashlib.sha256(), 0, None

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from ipaddress import ip_address
-from typing import Any
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 import httpx
 
 from kinema.core.errors import InvalidInput
 
+C = TypeVar("C")
 DEFAULT_URL = "http://127.0.0.1:8000"
 
 
@@ -47,6 +49,8 @@ def find_place(url: str | None, key: str | None) -> Place:
     try:
         parts = urlsplit(url)
         is_fine = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        # as a resolver will have it: labels of 1 to 63 characters
+        (parts.hostname or "").encode("idna")
     except ValueError as e:
         raise InvalidInput("url", url, rule) from e
     if not is_fine or parts.query or parts.fragment or "@" in parts.netloc or not (url.isascii() and url.isprintable()):
@@ -57,14 +61,21 @@ def find_place(url: str | None, key: str | None) -> Place:
     return Place(url=url.rstrip("/").removesuffix("/v1"), key=key)
 
 
-def http_options(place: Place, *, timeout_s: float) -> dict[str, Any]:
-    """What a client of httpx is made with."""
+def open_http(make: Callable[..., C], place: Place, *, timeout_s: float, transport: object) -> C:
+    """A client of httpx for ``place``, which ``make`` makes. Raises: InvalidInput for a proxy of the environment that can't be one."""
     # reading the system's certificates takes a tenth of a second, and http has no use for them
     plain = {} if place.url.startswith("https:") else {"verify": ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)}
-    return {
-        "base_url": place.url,
-        "headers": place.headers,
-        "timeout": httpx.Timeout(timeout_s, connect=min(10.0, timeout_s)),
-        "trust_env": not place.is_loopback,
-        **plain,
-    }
+    try:
+        return make(
+            base_url=place.url,
+            headers=place.headers,
+            timeout=httpx.Timeout(timeout_s, connect=min(10.0, timeout_s)),
+            trust_env=not place.is_loopback,
+            transport=transport,
+            **plain,
+        )
+    except (ImportError, ValueError, httpx.InvalidURL) as e:
+        names = [name for name in os.environ if name.lower() in ("http_proxy", "https_proxy", "all_proxy", "no_proxy")]
+        if not names:
+            raise
+        raise InvalidInput("proxy", ", ".join(names), f"can't be used ({e}); unset it, or name an http:// proxy") from e

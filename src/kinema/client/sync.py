@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from kinema.client import calls, talk
 from kinema.client.calls import Call, JobView
 from kinema.client.errors import JobFailed
-from kinema.client.place import find_place, http_options
+from kinema.client.place import find_place, open_http
 from kinema.client.talk import Done, Read, Send, Sleep, Step, Steps, Tell, advance
 from kinema.wire.answers import DryRun, Event, ModelEntry, ModelList, NativeStatus, NativeVideo, Variant
 
@@ -54,7 +54,7 @@ class Client:
     ) -> None:
         place = find_place(base_url, api_key)
         self.base_url, self._retries = place.url, retries
-        self._http = httpx.Client(**http_options(place, timeout_s=timeout_s), transport=transport)
+        self._http = open_http(httpx.Client, place, timeout_s=timeout_s, transport=transport)
 
     def submit(self, prompt: str, *, idempotency_key: str | None = None, **fields: Unpack[Fields]) -> Job:
         """A new job: ``client.submit("a red ball rolls", seconds=2, seed=7, image="first.png")``; `Fields` lists what can be said.

@@ -182,7 +182,7 @@ def wait(job_id: str, timeout_s: float | None) -> Steps[NativeVideo]:
         try:
             response = yield from exchange(calls.look(job_id, timeout=timeout), retries=0, until=until)
         except Unreachable as e:
-            if until == end:
+            if until == end and e.is_transient:
                 raise late from e
             raise
         video = read(response, NativeVideo)
