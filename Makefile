@@ -17,7 +17,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constr
 # Files of tests side by side, one on each core; threads that wait don't spin, since another process has work for the core.
 PYTEST := GOMP_SPINCOUNT=1000 $(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist loadfile
 # record.py is what they share; the blind test needs a reader, parity has a target of its own, and the others take long: a quarter of an hour, or hours
-BENCHES := $(filter-out bench/record.py bench/blind_test.py bench/commands.py bench/judges.py bench/parity.py bench/time_to_quality.py bench/kill_rounds.py bench/webhooks.py bench/eta.py bench/published.py bench/steps.py,$(wildcard bench/*.py))
+BENCHES := $(filter-out bench/record.py bench/blind_test.py bench/commands.py bench/judges.py bench/parity.py bench/time_to_quality.py bench/kill_rounds.py bench/webhooks.py bench/eta.py bench/published.py bench/blocks.py bench/steps.py,$(wildcard bench/*.py))
 BASE := $(VENV)/.base-is-installed
 DEV := $(VENV)/.dev-is-installed
 REQUIREMENTS := pyproject.toml constraints.txt

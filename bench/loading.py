@@ -1,8 +1,9 @@
 """How long does loading take, and how much memory? A sharded random HunyuanVideo transformer, ours beside diffusers' from_pretrained.
 
-Every way runs in processes of its own, in turn, the files in the system's cache: (a) the files read through once, (b) loaded
-as they are stored (we map and look for NaN), and then every page touched; (c) converted to fp32; (d) quantised block by block
-to int8; (e) streamed from disk under a hard limit of half the weights. Bytes are peaks above what the process held just before
+Every way runs in processes of its own, in turn: (a) the files read through once, (b) loaded as they are stored (we map and look
+for NaN), and then every page touched, both with the files on the disk alone ("cold") and in the system's cache; from there on (c)
+packed for the processor block by block, as the engine loads them on a CPU; (d) converted to fp32; (e) quantised block by block to
+int8; (f) streamed from disk under a hard limit of half the weights. Bytes are peaks above what the process held just before
 loading; pages of mapped files count once they are touched, though the system may take them back.
 
 python bench/loading.py [--gb 1.0] [--runs 5] [--out FOLDER]
@@ -30,9 +31,13 @@ SHARDS = 4
 WIDTH_HEADS, HEAD_DIM = 6, 128
 LIMITS = {"seconds_over_reading": 1.3, "peak_over_weights": 1.2}
 WAYS = {
+    "reading cold": "the files read through a buffer",
+    "ours cold": "loaded as stored",
+    "diffusers cold": "loaded as stored",
     "reading": "the files read through a buffer",
     "ours": "loaded as stored",
     "diffusers": "loaded as stored",
+    "ours packed": "packed while loading",
     "ours fp32": "converted to fp32",
     "diffusers fp32": "converted to fp32",
     "ours int8": "quantised while loading",
@@ -184,7 +189,7 @@ def streamed(folder: Path, limit_bytes: int) -> dict[str, float]:
 
 def child(way: str, folder: Path) -> dict[str, float]:
     """What one way takes, its imports and torch's first product left out."""
-    if way == "reading":
+    if way.startswith("reading"):
         return measured(lambda: read_through(folder))
     import torch
 
@@ -203,11 +208,25 @@ def child(way: str, folder: Path) -> dict[str, float]:
 
         on_block = quantize_block("int8")
         return measured(lambda: ours(folder, dtype, on_block))
+    if way == "ours packed":
+        from kinema.accel.pack import apply_pack
+
+        return measured(lambda: apply_pack(ours(folder, dtype, lambda _, block: apply_pack(block))))
     return measured(lambda: ours(folder, dtype))
+
+
+def forget(folder: Path) -> None:
+    """Has the system drop what it holds of the files."""
+    for file in folder.iterdir():
+        with file.open("rb") as handle:
+            os.fsync(handle.fileno())
+            os.posix_fadvise(handle.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def in_a_process(way: str, folder: Path) -> dict[str, float]:
     """`child` in a process of its own. Its last line is the answer."""
+    if way.endswith("cold"):
+        forget(folder)
     paths = [str(ROOT / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     command = [sys.executable, __file__, "--child", way, "--folder", str(folder)]
@@ -252,8 +271,9 @@ def main() -> None:
 def report(weights: int, runs: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
     """Every way's seconds and peak, as figures and against reading the files and the weights that come out."""
     results: dict[str, Any] = {"file_bytes": weights, "shards": SHARDS, "limits": LIMITS}
-    reading = summary([r["seconds"] for r in runs["reading"]])["median_s"]
     for way, found in runs.items():
+        base = "reading cold" if way.endswith("cold") else "reading"
+        reading = summary([r["seconds"] for r in runs[base]])["median_s"]
         seconds, peak = summary([r["seconds"] for r in found]), max(r["peak_bytes"] for r in found)
         held = weights * (2 if way.endswith("fp32") else 1)
         touched = summary([r["touched_seconds"] for r in found])["median_s"]

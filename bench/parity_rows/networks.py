@@ -15,10 +15,13 @@ from parity_rows.measure import BF16, FP32, Row, alone, num_draws, randomise, ro
 from torch import Tensor
 
 from kinema.accel.offload import apply_offload, drop_block
+from kinema.accel.shelf import FileShelf
 from kinema.models.autoencoders import chunked
 from kinema.models.autoencoders.config import VideoAutoencoderConfig
-from kinema.models.autoencoders.tiling import TIME_TILES, Tiles, decode_tiled, encode_tiled
+from kinema.models.autoencoders.tiling import TIME_TILES, Tiles, decode_tiled, decode_wan_tiled, encode_tiled
 from kinema.models.autoencoders.video import VideoAutoencoder
+from kinema.models.autoencoders.wan_config import WanAutoencoderConfig
+from kinema.models.autoencoders.wan_strips import decode_strips
 from kinema.models.transformers.config import VideoTransformerConfig
 from kinema.models.transformers.ltx_config import LtxTransformerConfig
 from kinema.models.transformers.wan_config import WanTransformerConfig
@@ -115,7 +118,7 @@ def networks() -> Iterator[Network]:
             theirs=lambda net, given, dtype: [net.decode(given["latents"].to(dtype)).sample],
             ours=lambda net, given, dtype: [net.decode(given["latents"].to(dtype))],
             streamed=_decode_streamed,
-            tiled=_decode_in_parts if is_hunyuan else None,
+            tiled=_decode_in_parts if is_hunyuan else _decode_in_strips,
         )
     ltx_inputs = _ltx_vae_cases()
     yield Network(
@@ -153,6 +156,16 @@ def networks() -> Iterator[Network]:
                 *encode_tiled(net, given["video"].to(dtype), given["tiles"]),
             ],
         )
+    yield Network(
+        what="Wan VAE, decode in blended tiles",
+        component="vae",
+        cases={name: _wan_tiled(*case) for name, case in tiling.WAN_CASES.items()},
+        prepare=lambda net, given: _wan_tiles_on(net, given["tiles"]),
+        theirs=lambda net, given, dtype: [net.decode(given["latents"].to(dtype)).sample],
+        ours=lambda net, given, dtype: [
+            torch.cat(list(decode_wan_tiled(net, given["latents"].to(dtype), given["tiles"])), dim=2)
+        ],
+    )
 
 
 def network_row(network: Network, root: Path) -> Row:
@@ -298,6 +311,18 @@ def _tiled(tiles: Tiles, frames: int, height: int, width: int) -> Case:
     return Case(build=partial(hunyuan_vae.reference, config), inputs=inputs)
 
 
+def _wan_tiled(config: WanAutoencoderConfig, tiles: Tiles, frames: int, height: int, width: int) -> Case:
+    latents = wan_vae.normal_like(torch.empty(2, config.z_dim, frames, height, width))
+    return Case(build=partial(wan_vae.reference, config), inputs={"latents": latents, "tiles": tiles})
+
+
+def _wan_tiles_on(net: Any, tiles: Tiles) -> None:
+    assert tiles.height_px is not None
+    assert tiles.width_px is not None
+    (tall, tall_stride), (wide, wide_stride) = tiles.height_px, tiles.width_px
+    net.enable_tiling(tall, wide, tall_stride, wide_stride)
+
+
 def _tiles_on(net: Any, tiles: Tiles) -> None:
     net.use_framewise_encoding = net.use_framewise_decoding = True
     if tiles.frames is not None:
@@ -334,11 +359,11 @@ def _encode_streamed(net: Any, given: Inputs, _: torch.dtype) -> Sequence[Tensor
 
 
 def _decode_streamed(net: Any, given: Inputs, _: torch.dtype) -> Sequence[Tensor]:
-    """In constant memory; where norms span the clip, every part a frame that is made anew for each of them."""
+    """In constant memory; where norms span the clip, every part a frame that waits in a file."""
     with patch.object(chunked, "_CPU_VALUES", 1):
         latents = given["latents"]
         chunks = (
-            net.decode_stream(latents, keep_bytes=0)
+            net.decode_stream(latents, make_shelf=partial(FileShelf, 0))
             if isinstance(net, VideoAutoencoder)
             else net.decode_stream(latents)
         )
@@ -349,6 +374,10 @@ def _decode_in_parts(net: Any, given: Inputs, _: torch.dtype) -> Sequence[Tensor
     """In parts of a frame, what norms need kept."""
     with patch.object(chunked, "_CPU_VALUES", 1):
         return [net.decode(given["latents"])]
+
+
+def _decode_in_strips(net: Any, given: Inputs, _: torch.dtype) -> Sequence[Tensor]:
+    return [torch.cat(list(decode_strips(net, given["latents"], rows=1)), dim=2)]
 
 
 def _encode_in_parts(net: Any, given: Inputs, _: torch.dtype) -> Sequence[Tensor]:

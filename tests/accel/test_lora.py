@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Mapping
-from typing import cast
+from typing import Any, cast
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from kinema.accel.lora import apply_lora, attach_lora, restore
+from kinema.accel.lora import apply_lora, attach_lora, merged, restore
 from kinema.accel.offload import apply_offload
 from kinema.accel.pack import PackedLinear, apply_pack, apply_unpacked
 from kinema.accel.quantise import apply_quantize
@@ -263,3 +266,39 @@ def test_packed_layers_have_it_beside_them(dtype: torch.dtype) -> None:
     assert (run(packed).float() - expected).abs().max() < (1e-4 if dtype == torch.float32 else 0.1)
     if any(isinstance(layer, PackedLinear) for layer in packed.modules()):
         assert {type(layer) for layer in packed.modules()}.isdisjoint({nn.Linear, GeluLinear})
+
+
+def test_a_packed_layer_lets_go_of_the_plain_weight() -> None:
+    """At once, and not when cycles are collected: of a large model both would be there."""
+    layer = nn.Linear(64, 48)
+    attach_lora(layer, {"weight": low_rank(48, 64)})
+    weight, holder = weakref.ref(layer.weight), nn.Sequential(layer)
+    del layer
+    gc.disable()
+    try:
+        apply_pack(holder)
+        if not isinstance(holder[0], PackedLinear):
+            pytest.skip("this processor or torch packs nothing")
+        assert weight() is None
+    finally:
+        gc.enable()
+
+
+class Largest(TorchDispatchMode):
+    """Numbers of the largest tensor in fp32 that is made within it."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        if isinstance(out, torch.Tensor) and out.dtype == torch.float32:
+            self.count = max(self.count, out.numel())
+        return out
+
+
+def test_of_a_large_matrix_no_copy_in_fp32_is_made() -> None:
+    weight, update = torch.randn(5000, 700).bfloat16(), low_rank(5000, 700)
+    with Largest() as largest:
+        changed = merged(weight, update, 0.7)
+    assert 0 < largest.count <= 1 << 20
+    assert torch.equal(changed, (weight + 0.7 * update.dense()).bfloat16())

@@ -158,7 +158,7 @@ def test_a_dry_run_makes_nothing(kinema: Kinema, toy_model: str, fake_engine: Fa
     assert plan["shape"] == {"frames": 9, "height_px": 32, "width_px": 32, "fps": 8.0}
     text = kinema("generate", "a", "--model", toy_model, "--seed", "5", "--dry-run")
     assert "32x32, 9 frames at 8 fps" in text.out
-    assert "memory: load 0.37" in text.out
+    assert f"memory: load {plan['estimate']['memory_bytes']['load'] / 1e9:.2g} GB," in text.out
     assert "--offload disk --quantise none: " in text.out
     assert "--offload none --quantise none: " not in text.out, "that is the plan itself"
     assert files() == []

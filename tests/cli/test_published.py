@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from kinema.app import local
+from kinema.engine.families.wan import Wan
 from kinema.media.picture import read_picture
 from kinema.media.recipe import read_recipe
 from tests.engine.families.published import Model, hunyuan_video, ltx, picture_file, wan
@@ -49,9 +50,49 @@ def test_wan_with_two_experts(kinema: Kinema, tmp_path: Path) -> None:
     assert (request["prompt"], request["guidance"], request["guidance_2"]) == (prompt, 3.0, 2.0)
     again = kinema("reproduce", "a.mp4", "--model", str(model.folder))
     assert (again.code, again.out) == (0, "a.mp4: the same frames\n"), again.err
+    nowhere = kinema("reproduce", "a.mp4")
+    assert nowhere.code == 2
+    assert "error: model: 'a14b': is neither" in nowhere.err
+    assert "where its folder is, --model FOLDER says" in nowhere.err
     refused = kinema("generate", "a", "--model", str(model.folder), *SMALL, "--image", "x.png")
     assert refused.code == 2
     assert "keyframes" in refused.err
+
+
+def test_a_run_that_was_broken_off_goes_on(kinema: Kinema, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = wan(tmp_path / "wan")
+    flags = [
+        "a cube",
+        "--model",
+        str(model.folder),
+        *SMALL[:-2],
+        "--guidance",
+        "3",
+        "--checkpoint",
+        "run",
+        "--out",
+        "frames/",
+    ]
+    with monkeypatch.context() as patch:
+        patch.setattr(Wan, "decode", _killed)
+        assert kinema("generate", *flags).code != 0
+    assert [p.name for p in Path().iterdir()] == ["run"]
+    done = kinema("generate", *flags, "--json")
+    assert done.code == 0, done.err
+    assert sorted(p.name for p in Path().iterdir()) == ["frames"]
+    assert not any(e.get("phase") == "denoise" and e["step"] < 3 for e in done.events), "all steps were done before"
+    seed = next(e["seed"] for e in done.events if "seed" in e)
+    _, frames = model.reference(
+        [seed], prompt="a cube", num_frames=5, width=48, height=32, num_inference_steps=3, guidance_scale=3.0
+    )
+    assert_near("frames", frames)
+    refused = kinema("generate", "a cube", "--count", "2", "--checkpoint", "run")
+    assert refused.code == 2
+    assert "error: checkpoint: " in refused.err
+
+
+def _killed(*_: object) -> None:
+    raise RuntimeError("killed")
 
 
 def test_hunyuan_video_from_a_picture(kinema: Kinema, tmp_path: Path) -> None:

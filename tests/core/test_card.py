@@ -279,3 +279,5 @@ def test_what_the_model_can_do_passes() -> None:
 def test_a_model_without_conditions_says_so() -> None:
     with pytest.raises(UnsupportedRequest, match="text alone"):
         replace(CARD, conditions=()).check(request(motion=5))
+    with pytest.raises(UnsupportedRequest, match="^keyframes: 'given': "):
+        replace(CARD, conditions=()).check(request(keyframes=(Keyframe(CAT, 0.0),)))

@@ -160,7 +160,7 @@ def test_choices_by_hand() -> None:
     assert choose(int(46e9), quantise="int8").offload == "none"
     small_text = replace(BIG, parameters={**BIG.parameters, "text_encoder": 10**8})
     plan = RunPlan(dtype="bfloat16", vae_dtype="bfloat16")
-    assert choose_placement(small_text, VIDEO, int(3e9), plan=plan, is_guided=True).offload == "disk"
+    assert choose_placement(small_text, VIDEO, int(3.1e9), plan=plan, is_guided=True).offload == "disk"
 
 
 def test_a_refusal_names_what_would_fit() -> None:
@@ -182,3 +182,28 @@ def test_what_is_read_from_files_is_not_quantised(device: str, offload: str) -> 
         RunPlan(device=device, offload=offload, quantise="int8")  # pyright: ignore[reportArgumentType]
     assert RunPlan(device=device, offload=offload).reads_file  # pyright: ignore[reportArgumentType]
     assert not RunPlan(device="cuda", offload="layers", quantise="int8").reads_file
+
+
+def test_decodes_by_hand() -> None:
+    # what is not the decode's own: the same in every way
+    cost = replace(BIG.cost, activation_bytes_per_pixel=4000.0, kept_bytes_per_pixel=800.0)
+    ways = ("default", "exact", "frugal", "tiles")
+    kept, strips = replace(BIG, cost=cost, decodes=ways), replace(BIG, cost=replace(cost, strip_px=9.0), decodes=ways)
+    chunk, pixels = BIG.compression.time * 72 * 128 * 4000, VIDEO.pixels
+
+    def decode(card: ModelCard, way: str) -> float:
+        return peaks(card, decode=way)["decode"] - peaks(card)["decode"] + chunk
+
+    assert [decode(kept, way) for way in ways] == [chunk, chunk + 800 * pixels, chunk + min(800 * pixels, 2**27), chunk]
+    assert decode(strips, "frugal") == chunk / 8 + 3 * 4 * pixels
+    tall = replace(VIDEO, height_px=1024, width_px=512)
+    frames = {way: memory_by_phase(kept, tall, RunPlan(decode=way), is_guided=True)["decode"] for way in ways}  # pyright: ignore[reportArgumentType]
+    assert frames["default"] - frames["tiles"] == BIG.compression.time * (1024 * 512 - 256 * 256) * 4000
+
+
+def test_a_decode_that_would_fit_is_proposed() -> None:
+    cost = replace(BIG.cost, activation_bytes_per_pixel=4e6, strip_px=9.0)
+    card = replace(BIG, cost=cost, decodes=("default", "exact", "frugal"))
+    plan = RunPlan(dtype="bfloat16", vae_dtype="bfloat16", device="cuda")
+    with pytest.raises(UnsupportedRequest, match="what fits: decode=frugal, offload=component, quantise=none: "):
+        choose_placement(card, VIDEO, int(39e9), plan=plan, is_guided=True)

@@ -31,13 +31,14 @@ def run(folder: Path, request: GenerationRequest) -> None:
     [
         ({"compression": Compression(time=4, space=8, channels=4)}, "compression"),
         ({"patch": (1, 1, 1)}, "patch"),
-        ({"text_tokens": 9}, "text's tokens"),
+        ({"decodes": ("default", "tiles")}, "ways to decode"),
+        ({"text_tokens": 9}, "tokens of the text: .* by its text_encoder, 9 by its card"),
     ],
 )
 def test_a_card_of_another_model_is_refused(
     tmp_path: Path, tiny_card: ModelCard, request_: GenerationRequest, change: dict, what: str
 ) -> None:
-    with pytest.raises(WeightsError, match=f"{what}.*don't fit"):
+    with pytest.raises(WeightsError, match=f"{what}.*must be the same"):
         run(save_tiny(tmp_path / "m", replace(tiny_card, **change)), request_)
 
 

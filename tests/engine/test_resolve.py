@@ -107,9 +107,13 @@ def test_plans_fit_their_request(tiny_card: ModelCard) -> None:
     guided = resolve(GenerationRequest(prompt="x"), tiny_card, model="m")
     assert default_plan(plain).guidance_mode == "off"
     assert default_plan(guided, threads=3) == RunPlan(threads=3, guidance_mode="batched")
-    check_plan(default_plan(plain), plain)
+    check_plan(default_plan(plain), plain, tiny_card)
     with pytest.raises(InvalidInput, match="^guidance_mode: "):
-        check_plan(RunPlan(guidance_mode="off"), guided)
+        check_plan(RunPlan(guidance_mode="off"), guided, tiny_card)
+    with pytest.raises(
+        InvalidInput, match="^decode: 'tiles'.*no way in which tiny decodes; must be one of default, exact"
+    ):
+        check_plan(RunPlan(decode="tiles"), plain, tiny_card)
 
 
 def test_resolving_loads_no_torch() -> None:

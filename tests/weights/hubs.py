@@ -37,13 +37,15 @@ class Info:
 
 @dataclass
 class FakeHub:
-    """``models``: id -> the folder that the hub serves; ``errors``: what a file, or "info", raises instead."""
+    """``models``: id -> the folder that the hub serves; ``errors``: what a file, or "info", raises instead; ``head``: the commit
+    that names of revisions lead to."""
 
     cache: Path
     models: dict[str, Path] = field(default_factory=dict)
     card_data: CardData | None = field(default_factory=CardData)
     errors: dict[str, BaseException] = field(default_factory=dict)
     downloaded: list[str] = field(default_factory=list)
+    head: str = SHA
 
     def model_info(self, repo_id: str, *, revision: str | None = None, files_metadata: bool = False) -> Info:
         assert files_metadata
@@ -60,7 +62,8 @@ class FakeHub:
             raise self.errors[filename]
         source = self.models[repo_id] / filename
         home = self.cache / f"models--{repo_id.replace('/', '--')}"
-        link = home / "snapshots" / SHA / filename
+        commit = SHA if revision == SHA else self.head
+        link = home / "snapshots" / commit / filename
         if not link.exists():
             self.downloaded.append(filename)
             blob = home / "blobs" / hashlib.sha256(source.read_bytes()).hexdigest()
@@ -69,7 +72,7 @@ class FakeHub:
             shutil.copyfile(source, blob)
             link.symlink_to(os.path.relpath(blob, link.parent))
         if revision is not None and revision != SHA:
-            (home / "refs" / revision).write_text(SHA, encoding="utf-8")
+            (home / "refs" / revision).write_text(commit, encoding="utf-8")
         return str(link)
 
 

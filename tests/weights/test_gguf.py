@@ -112,6 +112,7 @@ META = struct.pack("<IQQ", 3, 0, 1)
         (b"GGUF" + ONE + ggufs.entry("w", [1 << 40, 1 << 40], 0, 0) + bytes(60), "it ends at byte"),
         (b"GGUF" + ONE + ggufs.entry("w", [4, 4], 0, 1 << 60) + bytes(60), "it ends at byte"),
         (b"GGUF" + ONE + ggufs.entry("w", [2, 33], 8, 0) + bytes(600), "w has rows of 33 numbers, where Q8_0"),
+        (b"GGUF" + ONE + ggufs.entry("w", [], 8, 0) + bytes(600), "w has rows of 1 numbers, where Q8_0"),
         (b"GGUF" + ONE + ggufs.entry("w", [2, 256], 19, 0) + bytes(600), "kind 19, which this version doesn't read"),
     ],
 )

@@ -123,6 +123,13 @@ def test_progress_counts_bytes_and_ends_full(fake: hubs.FakeHub) -> None:
     assert len(again) == 1
 
 
+def test_a_revision_that_moves_meanwhile_is_no_model(fake: hubs.FakeHub) -> None:
+    offer = look_up()
+    fake.head = "f" * 40
+    with pytest.raises(InvalidInput, match="main has moved on while it was downloaded; get it again"):
+        hub.download(offer)
+
+
 @pytest.mark.parametrize(
     "card, text",
     [
@@ -160,6 +167,7 @@ def test_a_revision_has_a_name_of_its_own(fake: hubs.FakeHub) -> None:
             "model",
             r"didn't answer \(503 Server Error\)",
         ),
+        (errors.HfHubHTTPError("401 Unauthorized", response=response(401)), "model", "needs a login: `hf auth login`"),
         (errors.LocalEntryNotFoundError("no connection"), "model", r"didn't answer \(no connection\)"),
         (ConnectError("timed out"), "model", r"can't be reached \(timed out\)"),
         (ConnectionResetError("reset"), "model", r"can't be reached \(reset\)"),

@@ -345,7 +345,8 @@ def test_broken_files_are_refused(tmp_path: Path, wan: Shapes) -> None:
     for name in ("a.pt", "a.bin"):
         with pytest.raises(WeightsError, match="pickle"):
             read_lora(tmp_path / name, wan, class_name=WAN)
-    for text in ("{", "[]", '{"transformer.lora_alpha": "many"}', '{"transformer.alpha_pattern": [1]}'):
+    broken = ["{", "[]", '{"transformer.lora_alpha": "many"}', '{"transformer.alpha_pattern": [1]}']
+    for text in (*broken, '{"transformer.lora_alpha": NaN}', '{"transformer.alpha_pattern": {"to_q": Infinity}}'):
         with pytest.raises(WeightsError, match="broken adapter metadata"):
             read_lora(saved(tmp_path, GOOD, {"lora_adapter_metadata": text}), wan, class_name=WAN)
     with pytest.raises(WeightsError, match="is a DoRA"):

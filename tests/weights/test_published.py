@@ -313,19 +313,26 @@ def _config(component: str, **changes: Any) -> Any:
     return lambda m: change_json(m / component / "config.json", **changes)
 
 
+def _only_pickles(component: str) -> Any:
+    return lambda m: (m / component / "diffusion_pytorch_model.safetensors").rename(m / component / "model.bin")
+
+
 @pytest.mark.parametrize(
     "spoil, rule",
     [
         (_lack("vae"), "has no vae, which a WanPipeline needs"),
         (_index(transformer=["diffusers", "UNet2DModel"]), "transformer: 'UNet2DModel': must be one of WanTransformer"),
-        (_config("transformer", text_dim=9), "width of the transformer's text: 9 here and 10 there"),
-        (_config("transformer", in_channels=16), "channels into the transformer: 16 here and 6 there"),
+        (_config("transformer", text_dim=9), "width of the transformer's text: 9 by its transformer, 10 by its text_encoder"),
+        (_config("transformer", in_channels=16), "channels into the transformer: 16 by its transformer, 6 by its vae"),
         (_config("transformer", patch_size=[1, 2]), r"patch_size: \[1, 2\].*three whole numbers"),
         (_config("transformer", num_layers="many"), "num_layers: many.*whole number of at least 1"),
         (_config("vae", hue=3), "has fields that WanAutoencoderConfig lacks: hue"),
         (_config("vae", z_dim=7), "latents_mean"),
-        (_index(boundary_ratio=0.9), "experts and boundary_ratio: False here and True there"),
+        (_index(boundary_ratio=0.9), "two experts: False by its components, True by its boundary_ratio"),
         (lambda m: (m / "text_encoder" / "config.json").unlink(), r"has no config\.json"),
+        (lambda m: (m / "scheduler" / "scheduler_config.json").unlink(), r"has no scheduler_config\.json"),
+        (_only_pickles("transformer"), "transformer: .*pickle files can run code and are not read"),
+        (lambda m: (m / "vae" / "diffusion_pytorch_model.safetensors").unlink(), "vae: .*holds no safetensors"),
         (lambda m: (m / "vae" / "diffusion_pytorch_model.safetensors").write_bytes(b"\x80\x02"), "no readable safetens"),
         (lambda m: (m / "transformer" / "config.json").write_text("["), "not valid JSON"),
     ],
@@ -342,11 +349,17 @@ def test_folders_that_do_not_fit_together_are_refused(tmp_path: Path, spoil: Any
     "spoil, rule",
     [
         (_config("transformer", qk_norm="layer_norm"), "qk_norm: layer_norm.*not supported; must be one of rms_norm"),
-        (_config("transformer", pooled_projection_dim=8), "width of the pooled text: 8 here and 7 there"),
-        (_config("transformer", image_condition_type="token_replace"), "image-to-video of pipeline and transformer"),
+        (
+            _config("transformer", pooled_projection_dim=8),
+            "width of the pooled text: 8 by its transformer, 7 by its text_encoder_2",
+        ),
+        (
+            _config("transformer", image_condition_type="token_replace"),
+            "image-to-video: False by its pipeline, True by its transformer",
+        ),
         (_config("vae", down_block_types=["DownBlock2D"]), "down_block_types.*must be one of HunyuanVideoDownBlock3D"),
         (_config("vae", spatial_compression_ratio=3), "space_compression"),
-        (_config("text_encoder", hidden_size=12), "width of the text: 11 here and 12 there"),
+        (_config("text_encoder", hidden_size=12), "width of the text: 11 by its transformer, 12 by its text_encoder"),
     ],
 )
 def test_configs_of_hunyuan_video_that_do_not_fit_are_refused(tmp_path: Path, spoil: Any, rule: str) -> None:

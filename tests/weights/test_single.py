@@ -235,9 +235,10 @@ def test_a_scale_of_another_length_and_a_name_twice_are_refused(folders: dict[st
     save_file({**state, "blocks.0.ffn.0.scale_weight": torch.zeros(7)}, file)
     with pytest.raises(WeightsError, match=r"blocks\.0\.ffn\.0\.scale_weight has the shape \(7,\); must be one number"):
         open_checkpoint(file)
-    save_file({**state, "blocks.0.attn1.to_q.weight": torch.zeros(24, 24)}, file)
-    with pytest.raises(WeightsError, match="the same tensor under two names"):
-        open_checkpoint(file)
+    for twice in ("blocks.0.attn1.to_q.weight", "model.diffusion_model.blocks.0.self_attn.q.weight"):
+        save_file({**state, twice: torch.zeros(24, 24)}, file)
+        with pytest.raises(WeightsError, match="the same tensor under two names"):
+            open_checkpoint(file)
 
 
 def test_a_single_file_is_no_model(folders: dict[str, Path]) -> None:

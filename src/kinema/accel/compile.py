@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from torch import nn
 
+from kinema.core.blocks import repeated_blocks
 from kinema.core.errors import InvalidInput
-
-# The lists whose entries are alike: one compilation serves them all.
-_REPEATED = ("transformer_blocks", "single_transformer_blocks", "blocks")
 
 
 def apply_compile(model: nn.Module) -> nn.Module:
@@ -19,9 +17,9 @@ def apply_compile(model: nn.Module) -> nn.Module:
 
     Raises: InvalidInput for a network without repeated blocks.
     """
-    blocks = [block for name in _REPEATED for block in getattr(model, name, ())]
+    blocks = repeated_blocks(model.state_dict())
     if not blocks:
-        raise InvalidInput("compile", type(model).__name__, f"has no repeated blocks ({', '.join(_REPEATED)})")
-    for block in blocks:
-        block.compile(dynamic=False)
+        raise InvalidInput("compile", type(model).__name__, "has no repeated blocks (a numbered list of them)")
+    for name in blocks:
+        model.get_submodule(name).compile(dynamic=False)  # blocks that are alike share one compilation
     return model

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -25,6 +26,8 @@ from kinema.models.layers.low_rank import LowRank
 
 # the layers that a change can stand beside, and which `with_lora` knows
 _LINEAR = (nn.Linear, GeluLinear)
+# of a change that are there at once, in fp32, while it is added
+_CHUNK_NUMBERS = 1 << 20
 
 
 @torch.no_grad()
@@ -86,9 +89,18 @@ def with_lora(layer: Any, x: Float[Tensor, "*b i"], product: Float[Tensor, "*b o
 
 def merged(weight: Tensor, update: LowRank | Tensor, scale: float) -> Tensor:
     """``weight`` and ``scale`` times ``update``, summed in fp32 and rounded once to the weight's dtype."""
-    change = scale * (update.dense() if isinstance(update, LowRank) else update.float()).to(weight.device)
-    # in place: of a large matrix every copy in fp32 counts
-    return change.reshape(weight.shape).add_(weight).to(weight.dtype)
+    if not isinstance(update, LowRank):
+        change = scale * update.float().to(weight.device)
+        return change.reshape(weight.shape).add_(weight).to(weight.dtype)
+    # some rows at a time: of a large matrix every copy in fp32 counts
+    out = torch.empty(weight.shape, dtype=weight.dtype, device=weight.device)
+    num_rows, width = update.up.shape[0], update.down.shape[1]
+    before, after = weight.reshape(num_rows, width), out.view(num_rows, width)
+    for first in range(0, num_rows, step := max(1, _CHUNK_NUMBERS // width)):
+        rows = slice(first, first + step)
+        change = scale * replace(update, up=update.up[rows]).dense().to(weight.device)
+        after[rows] = change.add_(before[rows])
+    return out
 
 
 def restore(module: nn.Module, before: Mapping[str, nn.Parameter]) -> None:

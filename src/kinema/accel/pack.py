@@ -57,6 +57,8 @@ def apply_pack(model: nn.Module) -> nn.Module:
             weight: Any = child.weight if type(child) in _ACTIVATIONS else None
             if weight is not None and not weight.is_meta and _can_pack(weight):
                 setattr(layer, name, PackedLinear(child))  # pyright: ignore[reportArgumentType]
+                # with a LoRA attached it refers to itself, and would keep the plain weight until cycles are collected
+                vars(child).pop("forward", None)
     return model
 
 

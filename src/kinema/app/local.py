@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kinema.app.clips import generate_to, in_its_words
 from kinema.app.prompts import PromptPolicy, Rewriter, prepare_prompt
+from kinema.app.resumable import Resumable, resumed_request
 from kinema.core.media_ref import Keyframe, MediaRef
 from kinema.core.placement import AUTO
 from kinema.core.progress import CancelToken, Observer, ignore_progress
@@ -26,6 +28,7 @@ class Setup:
     """How a model is run, besides what it is asked for: see `kinema.engine.engine.Engine`, and `kinema.weights.folder.open_model`."""
 
     cache_level: int = 0
+    decode: str = "default"
     quantise: str = "none"
     offload: str = AUTO
     memory_limit_gb: float | None = None
@@ -66,6 +69,7 @@ def engine_for(model: str, setup: Setup = PLAIN) -> Engine:
         engine = Engine(
             setup.open(model),
             cache_level=setup.cache_level,
+            decode=setup.decode,
             quantise=setup.quantise,
             offload=setup.offload,
             memory_limit_gb=setup.memory_limit_gb,
@@ -101,6 +105,7 @@ def generate(  # noqa: PLR0913
     check: bool = True,
     best_of: int = 1,
     cache_level: int = 0,
+    decode: str = "default",
     quantise: str = "none",
     offload: str = AUTO,
     memory_limit_gb: float | None = None,
@@ -111,6 +116,7 @@ def generate(  # noqa: PLR0913
     transformer_2: str | None = None,
     model: str = "kinema-mini",
     quality: str | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
     observer: Observer = ignore_progress,
     cancel: CancelToken | None = None,
 ) -> Clip:
@@ -120,6 +126,8 @@ def generate(  # noqa: PLR0913
     the clip begins with, short for a keyframe at 0 s. The prompt is rewritten in the words that the model was trained on, by rules or
     by ``rewriter``, unless ``rewrite`` is False; ``clip.recipe["request"]`` has both. ``check`` turns the content checks on. With
     ``best_of`` above 1 so many clips are made, and the judges choose (`kinema.app.best`). ``cache_level`` 1 or 2 leaves out steps.
+    ``decode`` is how latents become frames, where a model has several ways (`kinema.core.plan`).
+    ``checkpoint`` is a file that keeps the run, and from which it goes on where it is there already; with the clip it goes.
 
     ``offload``, ``quantise`` and ``memory_limit_gb`` are for models that are large for this machine; see `kinema.engine.engine.Engine`.
     ``lora`` are files of changes to the transformer, FILE or FILE=SCALE; ``transformer`` is a safetensors or GGUF file with its
@@ -150,6 +158,7 @@ def generate(  # noqa: PLR0913
     policy = PromptPolicy(rewrites=rewrite, rewriter=rewriter, checks="block" if check else "off")
     setup = Setup(
         cache_level=cache_level,
+        decode=decode,
         quantise=quantise,
         offload=offload,
         memory_limit_gb=memory_limit_gb,
@@ -159,10 +168,18 @@ def generate(  # noqa: PLR0913
     )
     card = setup.open(model).card
     request = prepare_prompt(in_its_words(request, card), card, policy).request
-    engine = chosen_from(best_of, engine_for(model, setup))
+    engine = engine_for(model, setup)
+    kept = None if checkpoint is None else Resumable(engine, Path(checkpoint))
+    engine = kept or chosen_from(best_of, engine)
+    if kept is not None:
+        request = resumed_request(request, kept.file, best_of=best_of)
     if out is None:
-        return engine.generate(request, observer=observer, cancel=cancel)
-    return generate_to(out, request, engine=engine, card=card, quality=quality, observer=observer, cancel=cancel)[0]
+        clip = engine.generate(request, observer=observer, cancel=cancel)
+    else:
+        clip, _ = generate_to(out, request, engine=engine, card=card, quality=quality, observer=observer, cancel=cancel)
+    if kept is not None:
+        kept.forget()
+    return clip
 
 
 def chosen_from(count: int, engine: Engine, *, step: int = 1) -> GenerationEngine[Clip]:

@@ -86,7 +86,19 @@ def read_job(
     if memory_limit_gb is not None:
         offload = offload or AUTO
     setup = Setup(offload=offload or AUTO, memory_limit_gb=memory_limit_gb, files=tuple(named.items()), loras=adapters)
+    if model is None:
+        _check_is_known(setup, facts["name"])
     return Job(path=Path(file), recipe=recipe, model=model or facts["name"], out=out, setup=setup, offload=offload)
+
+
+def _check_is_known(setup: Setup, model: str) -> None:
+    """Raises: InvalidInput for a model of a folder, whose place the recipe doesn't have."""
+    try:
+        setup.open(model)
+    except InvalidInput as e:
+        if e.field != "model":
+            raise
+        raise InvalidInput("model", model, f"{e.rule}; where its folder is, --model FOLDER says") from e
 
 
 def run_job(job: Job, *, observer: Observer = ignore_progress, cancel: CancelToken | None = None) -> Outcome:

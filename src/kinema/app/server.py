@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import re
 import signal
@@ -83,6 +84,9 @@ def serve(
                 is_over = threading.Event()
                 webhooks = threading.Thread(target=deliverer.run, args=(is_over,), name="kinema-webhooks", daemon=True)
                 signals = _Signals(supervisor)
+                # what is here stays; a full collection would look through it for a tenth of a second, while everybody waits
+                gc.collect()
+                gc.freeze()
                 server = threading.Thread(target=http.run, args=([listener],), name="kinema-http")
                 server.start()
                 sweeper.start()
@@ -98,6 +102,7 @@ def serve(
                     server.join()
                     webhooks.join()
                     signals.restore()
+                    gc.unfreeze()
         finally:
             store.close()
 

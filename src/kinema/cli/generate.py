@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -51,6 +52,7 @@ def generate(  # noqa: PLR0913
     count: Annotated[int, typer.Option(help="How many clips, with seeds from --seed upwards: NAME-1, NAME-2 ...")] = 1,
     best_of: Annotated[int, typer.Option(metavar="N", help="Make N for each clip; keep the one that the judges like best.")] = 1,
     cache_level: Annotated[int, typer.Option(metavar="N", help="Leave out denoising steps: 1 (half) or 2 (two of three).")] = 0,
+    decode: Annotated[str, typer.Option(metavar="NAME", help="Of other makers' models: exact, frugal (less memory), tiles.")] = "default",
     offload: OffloadOption = "auto",
     quantise: Annotated[str, typer.Option(metavar="NAME", help="Keep the transformer as int8 or fp8; not quite the same.")] = "none",
     memory_limit: MemoryOption = None,
@@ -59,6 +61,7 @@ def generate(  # noqa: PLR0913
     lora_mode: LoraModeOption = "auto",
     transformer: TransformerOption = None,
     transformer_2: Transformer2Option = None,
+    checkpoint: Annotated[str | None, typer.Option(metavar="FILE", help="Keep the run in FILE; go on from it where it is there.")] = None,
     out: Annotated[str | None, typer.Option(metavar="FILE", help=".mp4 .mov .gif .webp .png .jpg or a folder of pictures.")] = None,
     quality: Annotated[str | None, typer.Option(metavar="NAME", help="draft, standard, high or master.")] = None,
     no_rewrite: fields.NoRewrite = False,
@@ -71,10 +74,12 @@ def generate(  # noqa: PLR0913
 ) -> None:  # fmt: skip
     """Turn a sentence into a clip.
 
-    An existing file is never replaced without --force. Ctrl-C stops at the next step and leaves no half-written file.
+    An existing file is never replaced without --force. Ctrl-C stops at the next step and leaves no half-written file. With
+    --checkpoint a run that ended early, however it did, goes on where it was; the file goes when the clip is there.
     """
     from kinema.app import clips, local, plans
     from kinema.app.prompts import PromptPolicy
+    from kinema.app.resumable import Resumable, resumed_request
 
     request = GenerationRequest(
         prompt=fields.read_prompt(prompt),
@@ -99,6 +104,7 @@ def generate(  # noqa: PLR0913
     )
     setup = local.Setup(
         cache_level=cache_level,
+        decode=decode,
         quantise=quantise,
         offload=offload,
         memory_limit_gb=memory_limit,
@@ -107,11 +113,15 @@ def generate(  # noqa: PLR0913
         loras=local.loras_of(lora or (), lora_2 or ()),
     )
     card = setup.open(model).card if setup.files or setup.loras else None
+    if checkpoint is not None:
+        request = resumed_request(request, Path(checkpoint), count=count, best_of=best_of)
     order = clips.place_order(request, count=count, out=out, overwrite=force, policy=policy, card=card)
     with make_reporter(as_json=as_json) as reporter:
         for note in order.notes:
             reporter.note(f"note: {note}")
-        engine = local.chosen_from(best_of, local.engine_for(model, setup), step=count)
+        engine = local.engine_for(model, setup)
+        kept = None if checkpoint is None else Resumable(engine, Path(checkpoint))
+        engine = kept or local.chosen_from(best_of, engine, step=count)
         if dry_run:
             plan = plans.plan_of(order, engine)
             reporter.result("plan", plan, _plan_text(order, plan))
@@ -122,6 +132,8 @@ def generate(  # noqa: PLR0913
                     reporter.note(f"note: {note}")
                 reporter.note(f"{clip.shape}, seed {clip.seed}, {clip.seconds:.1f} s")
                 reporter.result("clip", clip.to_dict(), str(clip.path))
+        if kept is not None:
+            kept.forget()
 
 
 def _rewriter(url: str | None, model: str) -> ChatRewriter | None:

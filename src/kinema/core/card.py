@@ -20,7 +20,9 @@ class CostFormula:
     """FLOPs of the phases as polynomials of the shape, so that a plan needs no network.
 
     ``denoise_per_token`` and ``denoise_per_token_pair`` are FLOPs of one transformer evaluation per token and per pair of tokens
-    (attention); ``decode_per_pixel`` and ``encode_per_pixel`` of the autoencoder; ``text`` of one prompt.
+    (attention); ``decode_per_pixel`` and ``encode_per_pixel`` of the autoencoder; ``text`` of one prompt. Bytes are of fp32;
+    ``kept_bytes_per_pixel`` wait in an exact decode whose norms span the clip; ``strip_px``: a frugal decode goes by strips, and holds
+    what a frame of so many rows does.
     """
 
     denoise_per_token: float
@@ -31,6 +33,8 @@ class CostFormula:
     text: float
     activation_bytes_per_token: float
     activation_bytes_per_pixel: float
+    kept_bytes_per_pixel: float = 0.0
+    strip_px: float = 0.0
 
     def __post_init__(self) -> None:
         for f in fields(self):
@@ -49,7 +53,7 @@ class ModelCard:
     may have, in seconds and -1 for the last frame; empty: any. ``one_spelling``: it was trained on prompts as
     `kinema.prompt.normalise` writes them; else they reach it as they were typed. ``blocks``: how the parameters lie in those
     components that can be streamed and quantised; ``adapters``: the numbers in the LoRAs that a model was opened with, by the
-    component that they are for.
+    component that they are for. ``decodes``: the ways from latents to frames that it has, as a plan names them.
     """
 
     name: str
@@ -80,6 +84,7 @@ class ModelCard:
     default_guidance_2: float | None = None
     keyframes_at: tuple[float, ...] = ()
     one_spelling: bool = True
+    decodes: tuple[str, ...] = ("default", "exact")
     blocks: Mapping[str, BlockSizes] = field(default_factory=dict)
     adapters: Mapping[str, int] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
@@ -139,7 +144,8 @@ class ModelCard:
         for name, is_wanted in wanted.items():
             if is_wanted and name not in self.conditions:
                 rule = f"{self.name} was not trained on it; it takes {', '.join(self.conditions) or 'text alone'}"
-                raise UnsupportedRequest(name, getattr(request, name), rule)
+                value = getattr(request, name)
+                raise UnsupportedRequest(name, value if isinstance(value, str | int | float) else "given", rule)
         for name in self.needs:
             if not wanted[name]:
                 raise UnsupportedRequest(name, "none", f"{self.name} can't do without; give a picture to begin with")
@@ -217,8 +223,9 @@ class ModelCard:
             data["sizes"] = tuple((w, h) for w, h in data["sizes"])
             for name in ("patch", "fps", "conditions", "cameras", "languages"):
                 data[name] = tuple(data[name])
-            for name in ("needs", "keyframes_at"):
-                data[name] = tuple(data.get(name, ()))
+            for name in ("needs", "keyframes_at", "decodes"):
+                if name in data:  # cards of before lack them
+                    data[name] = tuple(data[name])
             return cls(**data)
         except InvalidInput as e:
             raise InvalidInput(f"{field_name}: {e.field}", e.value, e.rule) from e

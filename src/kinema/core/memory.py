@@ -29,11 +29,15 @@ QUANTISATIONS = ("none", "int8", "fp8")
 DTYPE_BYTES = {"float32": 4, "bfloat16": 2}
 
 # Python, torch and Kinema: what a run takes beside its weights and activations, and what freed memory stays with the process. CPU:
-# 284 to 354 MB by the peaks of resident memory of kinema-mini and of a model of 346 MB, with torch 2.13 on Linux, Python 3.11.
+# 284 to 395 MB by the peaks of resident memory of kinema-mini and of models of 216 and 346 MB, with torch 2.13 on Linux, Python 3.11.
 # CUDA: what the driver's context and the libraries' workspaces take of the device; an estimate, not measured.
-RUNTIME_BYTES = {"cpu": 370_000_000, "cuda": 700_000_000}
+RUNTIME_BYTES = {"cpu": 400_000_000, "cuda": 700_000_000}
 # The video's writer: its libraries, and frames on their way, by pixels of one. Measured at 128x80 and 832x480: 29 and 72 MB.
 WRITER_BYTES, WRITER_BYTES_PER_PIXEL = 30_000_000, 110
+# What a frugal decode keeps in memory of a norm's input; it has two at a time.
+FRUGAL_BYTES = 2**26
+# The edge of a spatial tile in a decode in blended tiles.
+TILE_PX = 256
 # what importing transformers adds to the host's, likewise
 TRANSFORMERS_BYTES = 115_000_000
 # what importing torchao adds to the host's, measured likewise
@@ -62,8 +66,8 @@ def memory_by_phase(
             # a network that comes for its phase is quantised anew, block by block, before it runs
             _unquantised(card, plan, transformers) if plan.offload == "component" else 0,
         ),
-        # the decoder streams: one latent frame's pixels are alive at a time, and the finished frames; the writer takes them meanwhile
-        "decode": _held(card, plan, ["vae"]) + card.compression.time * frame + 3 * video.pixels + writer,
+        # the decoder streams; the finished frames stay, and the writer takes them meanwhile
+        "decode": _held(card, plan, ["vae"]) + _decode_bytes(card, video, plan) + 3 * video.pixels + writer,
     }
     runtime = runtime_bytes(card, plan) if plan.device == "cpu" else RUNTIME_BYTES[plan.device]
     return {phase: int(runtime + size) for phase, size in held.items()}
@@ -121,6 +125,24 @@ def _held(card: ModelCard, plan: RunPlan, *groups: Iterable[str]) -> float:
         return beside + sum(_weights(card, plan, name) for name in card.parameters)
     largest = max((sum(_weights(card, plan, n) for n in group if n in card.parameters) for group in groups), default=0)
     return beside + largest
+
+
+def _decode_bytes(card: ModelCard, video: VideoShape, plan: RunPlan) -> float:
+    """Bytes of a decode's activations: those of a latent frame, and what waits for statistics over the clip."""
+    size, cost = DTYPE_BYTES[plan.vae_dtype], card.cost
+    height, width = video.height_px, video.width_px
+    if plan.decode == "tiles":
+        height, width = min(height, TILE_PX), min(width, TILE_PX)
+    frame = card.compression.time * height * width * cost.activation_bytes_per_pixel * size / 4
+    waiting = video.pixels * cost.kept_bytes_per_pixel * size / 4
+    if plan.decode == "exact":
+        return frame + waiting
+    # what goes by strips or tiles through the whole clip has its pixels before it gives any; tiles overlap by a quarter both ways
+    if plan.decode == "frugal" and cost.strip_px:
+        return frame * min(1.0, cost.strip_px / video.height_px) + 3 * video.pixels * size
+    if plan.decode == "tiles" and cost.strip_px:
+        return frame + 3 * video.pixels * size * 16 / 9
+    return frame + (min(waiting, 2 * FRUGAL_BYTES) if plan.decode == "frugal" else 0.0)
 
 
 def _adapters(card: ModelCard, plan: RunPlan) -> float:

@@ -49,7 +49,8 @@ class Placement:
     def __str__(self) -> str:
         size = f"{self.peak_bytes / 1e9:.3g} GB ({self.phase})"
         host = f" and {self.host_bytes / 1e9:.3g} GB of the host's" if self.host_bytes else ""
-        return f"offload={self.plan.offload}, quantise={self.plan.quantise}: {size}{host}"
+        decode = "" if self.plan.decode == "default" else f"decode={self.plan.decode}, "
+        return f"{decode}offload={self.plan.offload}, quantise={self.plan.quantise}: {size}{host}"
 
 
 def placements(
@@ -81,8 +82,8 @@ def choose_placement(
 ) -> RunPlan:
     """``plan`` with the fastest ``offload`` that keeps the peak within ``memory_bytes`` of its device, and the host's within its own.
 
-    Only what changes no bit is chosen: ``quantise`` stays, and is proposed where it would help. An ``offload`` other than "auto"
-    is the only one that is looked at.
+    Only what changes no bit is chosen: ``quantise`` and ``decode`` stay, and others are proposed where they would help. An ``offload``
+    other than "auto" is the only one that is looked at.
 
     Raises: UnsupportedRequest if nothing fits, naming the fastest plan that would, or else what the smallest one needs.
     """
@@ -92,6 +93,12 @@ def choose_placement(
     for placement in fitting:
         if placement.plan.quantise == plan.quantise and offload in (AUTO, placement.plan.offload):
             return placement.plan
+    if not fitting:  # other decodes change pixels, if by little: they are proposed
+        others = [replace(plan, decode=decode) for decode in card.decodes if decode != plan.decode]
+        every += [
+            p for o in others for p in placements(card, video, o, is_guided=is_guided, num_keyframes=num_keyframes)
+        ]
+        fitting = [p for p in every if p.fits(memory_bytes, host_memory_bytes)]
     given = f"{memory_bytes / 1e9:.3g} GB"
     if plan.device != "cpu" and host_memory_bytes is not None:
         given += f" and {host_memory_bytes / 1e9:.3g} GB of the host's"
@@ -100,7 +107,7 @@ def choose_placement(
 
 def _refusal(card: ModelCard, every: Sequence[Placement], fitting: Sequence[Placement], offload: str) -> str:
     if fitting:
-        way = "with this plan's weights" if offload == AUTO else f"with offload={offload}"
+        way = "with this plan" if offload == AUTO else f"with offload={offload}"
         return f"is too little for {card.name} {way}; what fits: {fitting[0]}"
     cheapest = min(every, key=lambda p: p.peak_bytes)
     return f"is too little for {card.name} at this size and length; the cheapest plan: {cheapest}"

@@ -37,8 +37,8 @@ class RunPlan:
     ``threads`` counts CPU threads; ``isa`` is the processor's widest vector set (other sets sum in another order);
     ``cache_level`` is how boldly denoising steps are left out (0: never; see `kinema.core.skips`).
     ``decode`` is how latents become frames: ``default`` as the model's makers do, ``exact`` as if the whole clip were decoded at
-    once, ``frugal`` likewise in constant memory but several times the work, ``tiles`` in blended tiles, which need least. Most models
-    have but one way, which is exact.
+    once, ``frugal`` the same in less memory (what has to wait lies in a temporary file, or a strip of rows is made after another),
+    ``tiles`` in blended tiles. Most models' default is exact.
     ``quantise`` is how matrices of the transformer's blocks are kept; ``offload`` where weights lie, which changes no bit.
     ``lora_mode`` is whether LoRAs are added to the weights (merged) or beside them (attached).
     """

@@ -6,14 +6,12 @@ import gc
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from kinema.core.card import ModelCard
 from kinema.core.checks import check_number
 from kinema.core.errors import InvalidInput, UnsupportedRequest, choices
-from kinema.core.media_ref import MediaRef
 from kinema.core.memory import OFFLOADS, QUANTISATIONS, runtime_bytes
 from kinema.core.placement import AUTO, Placement, choose_placement, placements
 from kinema.core.plan import DTYPES, LORA_MODES, Estimate, RunPlan, estimate
@@ -52,6 +50,7 @@ class Engine:
         device: ``"cpu"`` unless asked otherwise: what a clip looks like shouldn't depend on whether a GPU is there.
         compile: compiles the transformer's blocks: slower to start, faster for many clips.
         cache_level: leaves out denoising steps: 1 nearly every second, 2 two of three; the clip changes somewhat.
+        decode: how latents become frames, one of the card's ``decodes``: see `kinema.core.plan.RunPlan`.
         quantise: keeps the matrices of a transformer's blocks as "int8" or "fp8"; the clip changes somewhat.
         offload: where weights lie, which changes no bit: "none" (all in memory), "component", "layers", "disk"
             (`kinema.core.memory`), or "auto": the fastest that fits in memory.
@@ -73,6 +72,7 @@ class Engine:
         device: str = "cpu",
         compile: bool = False,
         cache_level: int = 0,
+        decode: str = "default",
         quantise: str = "none",
         offload: str = AUTO,
         lora_mode: str = AUTO,
@@ -85,6 +85,7 @@ class Engine:
             ("dtype", dtype, DTYPES),
             ("vae_dtype", vae_dtype, DTYPES),
             ("device", device, DEVICES),
+            ("decode", decode, self.card.decodes),
             ("quantise", quantise, QUANTISATIONS),
             ("offload", offload, (AUTO, *OFFLOADS)),
             ("lora_mode", lora_mode, (AUTO, *LORA_MODES)),
@@ -102,8 +103,8 @@ class Engine:
             check_number("memory_limit_gb", memory_limit_gb, above=0, most=1e12)
         self._quantise, self._offload, self._memory_limit_gb = quantise, offload, memory_limit_gb
         self._lora_mode = lora_mode
-        self._device, self._compile, self._cache_level = device, compile, cache_level
-        self._read_picture = read_picture or _read_picture
+        self._device, self._compile, self._cache_level, self._decode = device, compile, cache_level, decode
+        self._read_picture = read_picture
         self._cache = cache or cache_file()
         self._resident: tuple[tuple[object, ...], Family] | None = None
         # of batches that were tried: whether each request has the bits that it has alone
@@ -269,7 +270,7 @@ class Engine:
         if plan is None:
             plan = self._plan(resolved[0], batch=len(resolved))
         plan = replace(plan, batch=len(resolved))
-        check_plan(plan, resolved[0])
+        check_plan(plan, resolved[0], self.card)
         pictures = [self._pictures(r) for r in resolved]
 
         from kinema.engine.clock import RunClock
@@ -339,6 +340,7 @@ class Engine:
             compile=self._compile,
             isa=choice.isa,
             cache_level=self._cache_level,
+            decode=self._decode,
             quantise=self._quantise,
         )
         return replace(plan, lora_mode=self._chosen_lora_mode(plan))
@@ -350,8 +352,11 @@ class Engine:
         return "attached" if self.folder.loras and plan.quantise != "none" else "merged"
 
     def _pictures(self, resolved: ResolvedRequest) -> dict[int, np.ndarray]:
-        read = partial(self._read_picture, width_px=resolved.video.width_px, height_px=resolved.video.height_px)
-        return {place: read(keyframe.media) for place, keyframe in sorted(resolved.keyframes.items())}
+        if (read := self._read_picture) is None:
+            from kinema.media.picture import read_picture as read
+        width_px, height_px = resolved.video.width_px, resolved.video.height_px
+        keyframes = sorted(resolved.keyframes.items())
+        return {place: read(k.media, width_px=width_px, height_px=height_px) for place, k in keyframes}
 
     def _resident_bytes(self) -> int:
         """Bytes of the weights that are in memory now."""
@@ -390,9 +395,3 @@ class Engine:
                 gc.collect()  # those that come and go refer to themselves
             self._resident = key, load_family(self.folder, plan, clock)
         return self._resident[1]
-
-
-def _read_picture(media: MediaRef, *, width_px: int, height_px: int) -> Any:
-    from kinema.media.picture import read_picture
-
-    return read_picture(media, width_px=width_px, height_px=height_px)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from kinema.core.card import ModelCard
-from kinema.core.errors import InvalidInput, UnsupportedRequest
+from kinema.core.errors import InvalidInput, UnsupportedRequest, choices
 from kinema.core.geometry import LatentShape, VideoShape
 from kinema.core.media_ref import Keyframe
 from kinema.core.plan import RunPlan
@@ -109,8 +109,11 @@ def check_group(requests: Sequence[ResolvedRequest]) -> None:
                 raise InvalidInput("requests", name, f"must be one within a batch; it is {mine} and {its}")
 
 
-def check_plan(plan: RunPlan, resolved: ResolvedRequest) -> None:
-    """Raises: InvalidInput if ``plan`` can't serve ``resolved``."""
+def check_plan(plan: RunPlan, resolved: ResolvedRequest, card: ModelCard) -> None:
+    """Raises: InvalidInput if ``plan`` can't serve ``resolved``, or the model can't follow it."""
+    if plan.decode not in card.decodes:
+        rule = f"is no way in which {card.name} decodes; must be {choices(card.decodes)}"
+        raise InvalidInput("decode", plan.decode, rule)
     if resolved.is_guided and plan.guidance_mode == "off":
         raise InvalidInput(
             "guidance_mode", "off", f"guidance {resolved.guidance:g} needs batched or split; off goes with guidance 1"

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from kinema.accel.step_cache import StepCache
-from kinema.core.errors import InvalidInput, OutOfMemory, choices
+from kinema.core.errors import InvalidInput, OutOfMemory, StorageError
 from kinema.core.plan import Estimate, RunPlan, estimate
 from kinema.core.skips import computed_steps
 from kinema.engine.clip import Clip
@@ -58,8 +58,9 @@ class Run:
 
     def check(self, resume: Sequence[GenerationState]) -> None:
         """Raises: InvalidInput unless ``resume`` is empty or has a state for every request."""
-        for one, state in zip(self.requests, resume, strict=bool(resume)):
-            state.check(one.request, replace(self.plan, batch=1), self.folder.content_hash())
+        for one, pictures, state in zip(self.requests, self.pictures, resume, strict=bool(resume)):
+            inputs = input_hashes(one, pictures)
+            state.check(one.request, replace(self.plan, batch=1), self.folder.content_hash(), inputs)
 
     def latents(
         self,
@@ -73,16 +74,11 @@ class Run:
 
         Where steps are left out, states come as soon as the next step is computed in full. ``resume`` are states to go on from, one of
         each request after the same number of steps.
-
-        Raises: InvalidInput for a plan that this model can't follow.
         """
         plan, meter = self.plan, self.meter
         with run_scope(plan.threads, device=plan.device):
             with meter.phase("load"), memory_errors("load", self.cost.peak_bytes):
                 family = load(plan, self.clock)
-            if plan.decode not in family.decode_modes:
-                rule = f"is no way in which this model decodes; must be {choices(family.decode_modes)}"
-                raise InvalidInput("decode", plan.decode, rule)
             if resume and resume[0].step == self.requests[0].steps:
                 return family, _as_sampled(resume, family.device).x
             with meter.phase("encode"), memory_errors("encode", self.cost.peak_bytes):
@@ -151,7 +147,7 @@ class Run:
         return said
 
     def frames(self, family: Family, latents: Tensor) -> list[np.ndarray]:
-        """The frames of every clip. Where memory runs out all are decoded anew in a way that needs less, and a note says so."""
+        """The frames of every clip. Where memory or disk runs out all are decoded anew in a way that needs less, and a note says so."""
         while True:
             try:
                 return [
@@ -162,7 +158,7 @@ class Run:
                 self._decode_smaller(family, e)
 
     def stream(self, family: Family, latents: Tensor) -> Iterator[np.ndarray]:
-        """The frames of one clip, chunk by chunk; where memory runs out before the first, as `frames`."""
+        """The frames of one clip, chunk by chunk; where memory or disk runs out before the first, as `frames`."""
         while True:
             chunks = self.chunks(family, latents)
             try:
@@ -177,19 +173,23 @@ class Run:
     def chunks(self, family: Family, latents: Tensor, *, sample: int = 0) -> Iterator[np.ndarray]:
         """The frames of one clip, of ``latents`` (1 c t h w), chunk by chunk. Between chunks other runs may go on.
 
-        Raises: OutOfMemory.
+        Raises: OutOfMemory, also where the disk is full that a frugal decode needs.
         """
         video, compression = self.requests[sample].video, self.folder.card.compression
         chunks = decode_chunks(family, latents, self.plan.decode, self.requests[sample])
         self.clock.start("decode", self.requests[sample].latent.frames)
         num_frames = 0
         while num_frames < video.frames:
-            with (
-                run_scope(self.plan.threads, device=self.plan.device),
-                self.meter.phase("decode"),
-                memory_errors("decode", self.cost.peak_bytes),
-            ):
-                chunk = next(chunks)
+            try:
+                with (
+                    run_scope(self.plan.threads, device=self.plan.device),
+                    self.meter.phase("decode"),
+                    memory_errors("decode", self.cost.peak_bytes),
+                ):
+                    chunk = next(chunks)
+            except StorageError as e:
+                # the decode's own, and not that of whoever watches
+                raise OutOfMemory(f"out of room during decode: {e}") from e
             num_frames += len(chunk)
             self.clock.done("decode", 1 + compression.latent_frame_of(num_frames - 1), sample=sample)
             yield chunk
@@ -236,10 +236,12 @@ class Run:
         if after is None:
             raise error
         self.plan = replace(self.plan, decode=after)
-        self.notes.append(f"memory ran out in the decode ({before}), so it was done again with less ({after})")
+        what = "disk" if isinstance(error.__cause__, StorageError) else "memory"
+        self.notes.append(f"{what} ran out in the decode ({before}), so it was done again with less ({after})")
 
     def _tell_states(self, on_states: OnStates, every: int) -> Callable[[State], None]:
         steps, model_hash = self.requests[0].steps, self.folder.content_hash()
+        inputs = [input_hashes(one, pictures) for one, pictures in zip(self.requests, self.pictures, strict=True)]
         # each goes on alone if need be
         plan = replace(self.plan, batch=1)
         # what a step cache holds isn't kept: a run goes on from where it needs none
@@ -259,6 +261,7 @@ class Run:
                             step=state.step,
                             latents=_kept(state.x[row : row + 1]),
                             memory=tuple(_kept(t[row : row + 1]) for t in state.memory),
+                            inputs=inputs[row],
                         )
                         for row, one in enumerate(self.requests)
                     ]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from kinema.core.errors import InvalidInput
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 class GenerationState:
     """``latents`` (1 c t h w, float32, a copy) after ``step`` steps of the resolved ``request`` under ``plan``.
 
-    ``memory`` are the tensors that the stepper remembers of earlier steps, in its order; most remember none.
+    ``memory`` are the tensors that the stepper remembers of earlier steps, in its order; most remember none. ``inputs`` has what the
+    request's pictures were: reference -> hash of the pixels.
     After the last step nothing is left to do but the decode.
     """
 
@@ -27,8 +29,9 @@ class GenerationState:
     step: int
     latents: Tensor
     memory: tuple[Tensor, ...] = ()
+    inputs: Mapping[str, str] = field(default_factory=dict)
 
-    def check(self, request: GenerationRequest, plan: RunPlan, model_hash: str) -> None:
+    def check(self, request: GenerationRequest, plan: RunPlan, model_hash: str, inputs: Mapping[str, str]) -> None:
         """Raises: InvalidInput unless this is a state of ``request`` (resolved), of that plan and of that model.
 
         How latents are decoded and where weights lie may differ: no step depends on it.
@@ -36,6 +39,8 @@ class GenerationState:
         mine, other = self.request.to_dict(), request.to_dict()
         if changed := [k for k in {**mine, **other} if mine.get(k) != other.get(k)]:
             raise InvalidInput("resume", changed, "belongs to another request: these fields differ")
+        if changed := [ref for ref in inputs if inputs[ref] != self.inputs.get(ref)]:
+            raise InvalidInput("resume", changed, "began with other pictures: these changed meanwhile")
         if replace(self.plan, decode=plan.decode, offload=plan.offload) != plan:
             raise InvalidInput("resume", self.plan, f"was made under another plan (this one is {plan})")
         if self.model_hash != model_hash:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
+from functools import lru_cache
 
 from kinema.prompt.lexicon import lexicon
 from kinema.prompt.normalise import language, normalise
@@ -25,9 +26,7 @@ def words_unknown(prompt: str, vocabulary: Mapping[str, Mapping[str, Sequence[st
     Small words (articles, prepositions) don't count. English plurals are known by their singular; Chinese text is cut where the
     longest known words match.
     """
-    surface = [w for values in vocabulary.values() for words in values.values() for w in words]
-    english: set[str] = {part for phrase in surface for part in _WORD.findall(phrase.casefold())} | _SMALL_WORDS
-    chinese: list[str] = sorted({w for w in surface if _CHINESE_RUN.fullmatch(w)}, key=len, reverse=True)
+    english, chinese = _known(tuple(w for values in vocabulary.values() for words in values.values() for w in words))
     text = normalise(prompt)
     found: list[tuple[int, str]] = []
     for run in _CHINESE_RUN.finditer(text):
@@ -49,14 +48,20 @@ def name_unknown(prompt: str, vocabulary: Mapping[str, Mapping[str, Sequence[str
     return tuple(f"{word} (nearest: {near})" if near else word for word, near in found)
 
 
+@lru_cache(maxsize=16)
+def _known(surface: tuple[str, ...]) -> tuple[frozenset[str], tuple[str, ...]]:
+    """(English words, Chinese words from long to short) of ``surface``, kept for the next prompt."""
+    english = frozenset(part for phrase in surface for part in _WORD.findall(phrase.casefold())) | _SMALL_WORDS
+    return english, tuple(sorted({w for w in surface if _CHINESE_RUN.fullmatch(w)}, key=len, reverse=True))
+
+
 def _is_known(word: str, known: Container[str]) -> bool:
     singulars = (word.removesuffix("'s"), word.removesuffix("s"), word.removesuffix("ies") + "y")
     return any(w in known for w in (word, *singulars))
 
 
-def _unknown_chinese(run: str, known: Iterable[str]) -> list[tuple[int, str]]:
+def _unknown_chinese(run: str, known: Sequence[str]) -> list[tuple[int, str]]:
     """(position, word) of what neither a known word nor a small one covers, neighbouring characters together."""
-    known = tuple(known)
     unknown: list[tuple[int, str]] = []
     at, start = 0, None
     while at <= len(run):

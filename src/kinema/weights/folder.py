@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +28,8 @@ from kinema.weights.header import TensorInfo, read_header
 from kinema.weights.single import open_checkpoint, read_tensors
 
 _SHIPPED = Path(__file__).parent / "shipped"
+# what these names begin are no networks
+_WITHOUT_WEIGHTS = ("scheduler", "tokenizer", "image_processor", "feature_extractor")
 _OWN_PIPELINE = "KinemaPipeline"
 # of a tokenizer, every one of these can change what a prompt becomes
 _TEXT_SUFFIXES = (".json", ".txt", ".model")
@@ -106,11 +109,15 @@ class ModelFolder:
         return tensor_files(self.path / component)
 
     def tensors(self, component: str) -> dict[str, TensorInfo]:
-        """Tensor name -> where it lies, read from headers alone; empty for a component without tensors. Raises: WeightsError."""
+        """Tensor name -> where it lies, read from headers alone; empty for what has none, such as a tokenizer.
+
+        Raises: WeightsError, for a network without files too.
+        """
         if component in self.replaced:
             return {info.name: info for info in read_tensors(self.replaced[component])}
         self._check(component)
-        return tensors_in(self.tensor_files(component)) if _has_weights(self.path / component) else {}
+        has_none = component.startswith(_WITHOUT_WEIGHTS) and not _has_weights(self.path / component)
+        return {} if has_none else tensors_in(self.tensor_files(component))
 
     def weights(self, component: str) -> dict[str, TensorInfo]:
         """What a network's parameters are, by our names: `tensors` without the scales that stand beside quantised ones.
@@ -128,8 +135,11 @@ class ModelFolder:
         Raises: WeightsError for a component that the model lacks, a file that can't be read, or one of another kind.
         """
         if not Path(file).is_file():
-            raise WeightsError(component, Path(file), "isn't there")
-        name, checkpoint = self.class_name(component), open_checkpoint(Path(file))
+            rule = "is a folder; give a single file" if Path(file).is_dir() else "isn't there"
+            raise WeightsError(component, Path(file), rule)
+        name = self.class_name(component)
+        with _named(component):
+            checkpoint = open_checkpoint(Path(file))
         if checkpoint.naming.class_name != name:
             rule = f"holds a {checkpoint.naming.description}, and the model's {component} is a {name}"
             raise WeightsError(component, file, rule)
@@ -149,7 +159,8 @@ class ModelFolder:
             raise WeightsError("lora", lora.file, "must be a .safetensors file")
         if not lora.file.is_file():
             raise WeightsError("lora", lora.file, "isn't there")
-        read_header(lora.file)
+        with _named("lora"):
+            read_header(lora.file)
         return replace(self, loras=(*self.loras, lora))
 
     def changes(self) -> dict[str, Any]:
@@ -204,7 +215,9 @@ class ModelFolder:
         for name in CONFIG_NAMES:
             if (path := self.path / component / name).is_file():
                 return path
-        raise WeightsError(component, self.path / component, f"has no {CONFIG_NAMES[0]}")
+        kinds = zip(("scheduler", "tokenizer", "image_processor"), CONFIG_NAMES[1:], strict=True)
+        wanted = next((name for kind, name in kinds if component.startswith(kind)), CONFIG_NAMES[0])
+        raise WeightsError(component, self.path / component, f"has no {wanted}")
 
 
 def shipped_models() -> list[str]:
@@ -231,6 +244,15 @@ def open_model(
         folder = folder.with_lora(lora)
     _ = folder.card  # whoever opens a model asks for it, and what is wrong with it shows at once
     return folder
+
+
+@contextmanager
+def _named(field: str) -> Iterator[None]:
+    """Errors within it are about ``field``, which whoever gave a file by itself knows."""
+    try:
+        yield
+    except WeightsError as e:
+        raise WeightsError(field, e.value, e.rule) from e
 
 
 def _find(model: str | os.PathLike[str]) -> ModelFolder:

@@ -103,11 +103,9 @@ class _Header:
             rule = f"{name} is of GGUF's kind {kind}, which this version doesn't read; it reads {', '.join(BLOCKS)}, F32, F16, BF16"
             raise WeightsError(self.file.parent.name, self.file, rule)
         numbers, num_bytes = BLOCKS.get(dtype) or (1, DTYPE_BYTES[dtype])
-        count = math.prod(shape)
-        if (shape[-1] if shape else 1) % numbers:
-            raise unreadable(
-                self.file, f"{name} has rows of {shape[-1]} numbers, where {dtype} has blocks of {numbers}"
-            )
+        count, row = math.prod(shape), shape[-1] if shape else 1
+        if row % numbers:
+            raise unreadable(self.file, f"{name} has rows of {row} numbers, where {dtype} has blocks of {numbers}")
         start, end = first + offset, first + offset + count // numbers * num_bytes
         if end > self.size:
             raise unreadable(self.file, f"it ends at byte {self.size}, before {name} at {end}")

@@ -22,6 +22,7 @@ from kinema.weights.files import PICKLE_SUFFIXES
 
 _ID = re.compile(r"(?!.*\.\.)(?P<id>[\w-][\w.-]*/[\w-][\w.-]*)(@(?P<revision>[\w-][\w./-]*))?")
 _INDEX = "model_index.json"
+_UNAUTHORISED = 401
 # What a component needs; weights in pickles are left where they are.
 _NEEDED_SUFFIXES = (".json", ".safetensors", ".txt", ".model")
 _ROOT_FILES = (_INDEX, "card.json")
@@ -112,8 +113,8 @@ def download(offer: Offer, *, observer: Observer = ignore_progress, shows_bars: 
     """The folder with all files of ``offer``. What is there already is left, what was broken off goes on.
 
     The revision's name is written last, so that an unfinished download isn't taken for a model. ``shows_bars`` leaves the
-    client's own bars on. Raises: InvalidInput as `look_up`; StorageError for a full disk; MissingPackage without the hub's
-    client. After an error or an interrupt what was downloaded stays.
+    client's own bars on. Raises: InvalidInput as `look_up`, and for a revision that moved meanwhile; StorageError for a full
+    disk; MissingPackage without the hub's client. After an error or an interrupt what was downloaded stays.
     """
     with needs_extra("hub", "model", offer.model):
         from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
@@ -130,6 +131,9 @@ def download(offer: Offer, *, observer: Observer = ignore_progress, shows_bars: 
             hf_hub_download(offer.model, file, revision=offer.commit)
             done += size
         path = Path(hf_hub_download(offer.model, _INDEX, revision=offer.revision)).parent
+    if path.name != offer.commit:
+        rule = f"{offer.revision} has moved on while it was downloaded; get it again, what is the same is kept"
+        raise InvalidInput("model", offer.model, rule)
     observer(Progress(phase="download", step=max(1, done >> 20), steps=max(1, offer.total_bytes >> 20)))
     return path
 
@@ -218,6 +222,9 @@ def _hub_errors(model: str) -> Iterator[None]:
         rule = "HF_HUB_OFFLINE keeps the hub's client off the network; unset it to look for the model there"
         raise InvalidInput("model", model, rule) from e
     except (errors.LocalEntryNotFoundError, errors.HfHubHTTPError) as e:
+        if getattr(getattr(e, "response", None), "status_code", None) == _UNAUTHORISED:
+            rule = "needs a login: `hf auth login` (or the token that is there has expired)"
+            raise InvalidInput("model", model, rule) from e
         raise InvalidInput("model", model, f"the hub didn't answer ({_first_line(e)}){kept}") from e
     except OSError as e:
         if e.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -77,6 +79,7 @@ def fill_module(
             if on_block is not None:
                 tensors.clear()  # the module alone decides what stays
                 on_block(block, module.get_submodule(block))
+                _give_back()
         if bad := checks.bad():
             raise WeightsError(component, where, f"tensors with NaN or infinity: {listed(bad)}")
     # what a block's caller put back on the meta device was filled
@@ -196,6 +199,14 @@ def _assign(module: nn.Module, name: str, tensor: Tensor) -> None:
         parent._parameters[leaf] = nn.Parameter(tensor, requires_grad=False)
     else:
         setattr(parent, leaf, tensor)
+
+
+def _give_back() -> None:
+    """Returns freed memory to the system. The C library keeps what lies between blocks: 150 MB quantised to half peaked at 262 MB."""
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # other C libraries than GNU's have none
+        if trim is not None:
+            trim(0)
 
 
 class _NoInit(TorchFunctionMode):

@@ -115,6 +115,8 @@ def _read_scaling(file: Path, component: str) -> _Scaling:
             patterns={pattern: float(a) for pattern, a in patterns.items()},
             is_rank_stabilised=bool(own.get("use_rslora")),
         )
+        if not all(map(math.isfinite, (scaling.alpha or 0.0, *scaling.patterns.values()))):
+            raise ValueError("an alpha is NaN or infinity")
     except (ValueError, TypeError, AttributeError, RecursionError) as e:
         raise WeightsError("lora", file, f"has broken adapter metadata: {e}") from e
     if own.get("use_dora"):

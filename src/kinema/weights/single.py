@@ -38,16 +38,17 @@ def open_checkpoint(file: Path) -> Checkpoint:
 
     Raises: WeightsError for a pickle, a file that can't be read or is truncated, or names of no known family.
     """
-    tensors = _without_prefix({info.name: info for info in read_tensors(file)})
+    tensors = _without_prefix(file, {info.name: info for info in read_tensors(file)})
     scales, weights = split_scales(file, tensors)
     naming = recognise(weights)
     if naming is None:
         known = choices(dict.fromkeys(n.description for n in NAMINGS))
-        rule = f"holds tensors of no known family ({listed(sorted(weights))}); must be {known}"
+        found = f"tensors of no known family ({listed(sorted(weights))})" if weights else "no tensors"
+        rule = f"holds {found}; must be {known}"
         raise WeightsError("file", file, rule)
     pieces = naming.key_map(weights)
     if len({p.info.name for p in pieces.values()}) != len(weights):
-        raise WeightsError("file", file, "holds the same tensor under two names")
+        raise _repeated(file)
     return Checkpoint(
         file=file,
         naming=naming,
@@ -64,8 +65,15 @@ def read_tensors(file: Path) -> tuple[TensorInfo, ...]:
     return read_gguf(file).tensors if file.suffix == ".gguf" else read_header(file)
 
 
-def _without_prefix(tensors: Mapping[str, TensorInfo]) -> dict[str, TensorInfo]:
+def _without_prefix(file: Path, tensors: Mapping[str, TensorInfo]) -> dict[str, TensorInfo]:
     for prefix in _PREFIXES:
         if any(name.startswith(prefix) for name in tensors):
-            return {name.removeprefix(prefix): info for name, info in tensors.items()}
+            found = {name.removeprefix(prefix): info for name, info in tensors.items()}
+            if len(found) != len(tensors):
+                raise _repeated(file)
+            return found
     return dict(tensors)
+
+
+def _repeated(file: Path) -> WeightsError:
+    return WeightsError("file", file, "holds the same tensor under two names")

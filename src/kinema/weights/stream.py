@@ -35,7 +35,7 @@ class BlockReader:
         self._unchecked = set(pieces) if checks else set()
 
     def __call__(self, names: Sequence[str]) -> dict[str, Tensor]:
-        """Name -> tensor. Raises: WeightsError for a file that can't be read, has changed since, or has NaN or infinity."""
+        """Name -> tensor. Raises: WeightsError for a file that can't be read, has become shorter, or has NaN or infinity."""
         tensors = {}
         with TensorReader("tensor") as reader:
             for name in names:

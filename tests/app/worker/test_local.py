@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 import torch
 
+from kinema.app.states import read_state, state_to_bytes
 from kinema.app.worker.hold import SaveState
 from kinema.app.worker.local import LocalEngine, request_of
-from kinema.app.worker.states import read_state, state_to_bytes
 from kinema.app.worker.supervisor import Supervisor
 from kinema.app.worker.work import Worker
 from kinema.core.errors import InvalidInput, UnsupportedRequest
@@ -85,6 +85,7 @@ def made(job: Job, request: GenerationRequest = REQUEST) -> GenerationState:
         step=5,
         latents=torch.randn(1, 5, 3, 4, 6, generator=generator),
         memory=tuple(torch.randn(1, 5, 3, 4, 6, generator=generator).to(d) for d in (torch.float32, torch.float64)),
+        inputs={"雪.png": "sha256:8"},
     )
 
 
@@ -98,6 +99,7 @@ def test_a_state_comes_back_bit_for_bit(place: Place, memories: int, tmp_path: P
     path.write_bytes(state_to_bytes(state, owner="a 1"))
     back = read_state(path)
     assert (back.request, back.plan, back.model_hash, back.step) == (request, state.plan, "sha256:7", 5)
+    assert back.inputs == {"雪.png": "sha256:8"}
     assert len(back.memory) == memories
     for one, other in zip((back.latents, *back.memory), (state.latents, *state.memory), strict=True):
         assert one.dtype == other.dtype
@@ -113,7 +115,7 @@ def test_what_is_no_checkpoint_is_refused(place: Place, tmp_path: Path) -> None:
         b"x",
         data[:-1],
         data[:40],
-        data.replace(b'"format":"1"', b'"format":"2"'),
+        data.replace(b'"format":"2"', b'"format":"3"'),
         data.replace(b"model_hash", b"model_hasH"),
     ]
     for bad in wrong:
@@ -285,6 +287,22 @@ def test_pictures_come_from_blobs_and_from_nowhere_else(local: Place, tiny: str,
     state = local.get(missing).state
     assert isinstance(state, Failed)
     assert state.error.code == "server.storage"
+
+
+def test_a_checkpoint_whose_pictures_are_read_otherwise_here_is_left(local: Place, tiny: str, tmp_path: Path) -> None:
+    file = tmp_path / "picture.png"
+    write_picture(file, np.random.default_rng(7).integers(0, 256, (32, 48, 3), np.uint8))
+    ref = local.blobs.put_file(file)
+    request = REQUEST.replace(keyframes=(Keyframe(MediaRef(ref)),))
+    generation = LocalEngine(local.settings, local.blobs).open(local.submit(order_of(request, tiny)))
+    states: list[GenerationState] = []
+    generation.engine.generate(request, on_state=states.append)
+    path = tmp_path / "state"
+    path.write_bytes(state_to_bytes(states[1], owner="a 1"))
+    assert generation.resume(path) == 2
+    path.write_bytes(state_to_bytes(replace(states[1], inputs={ref: "sha256:8"}), owner="a 1"))
+    with pytest.raises(InvalidInput, match="^checkpoint: .*pictures"):
+        generation.resume(path)
 
 
 def test_what_the_model_cant_do_fails_by_name(local: Place, tiny: str) -> None:

@@ -100,12 +100,14 @@ def test_a_lora_of_another_model_is_refused_before_any_network_is_read(
 def test_what_is_no_lora_is_refused(folders: dict[str, Path], tmp_path: Path, text: str, match: str) -> None:
     low_rank(tmp_path / "cut.safetensors", layers=WAN_LAYERS)
     (tmp_path / "cut.safetensors").write_bytes((tmp_path / "cut.safetensors").read_bytes()[:-9])
-    with pytest.raises(InvalidInput, match=f"(?s)^(lora|{tmp_path.name}): .*{match}"):
+    with pytest.raises(InvalidInput, match=f"(?s)^lora: .*{match}"):
         open_model(folders["experts"], loras=[LoraFile.parse(str(tmp_path / text))])
     assert LoraFile.parse("a=b.safetensors=0.5") == LoraFile(file=Path("a=b.safetensors"), scale=0.5)
     assert repr(LoraFile(file=Path("a.safetensors"), scale=1).scale) == "1.0"
     with pytest.raises(WeightsError, match="^transformer: .*none.gguf.*isn't there"):
         open_model(folders["experts"], files={"transformer": tmp_path / "none.gguf"})
+    with pytest.raises(WeightsError, match="^transformer: .*is a folder; give a single file"):
+        open_model(folders["experts"], files={"transformer": tmp_path})
 
 
 def test_a_lora_that_changed_on_disk_is_read_again(

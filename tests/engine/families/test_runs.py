@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,12 +14,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from kinema.core.errors import InvalidInput, OutOfMemory, WeightsError
+from kinema.accel import shelf
+from kinema.core.errors import InvalidInput, OutOfMemory, StorageError, WeightsError
 from kinema.core.plan import RunPlan
-from kinema.core.progress import Progress
+from kinema.core.progress import Progress, ignore_progress
 from kinema.core.request import GenerationRequest
+from kinema.engine.clock import RunClock
 from kinema.engine.families import hunyuan_video as hunyuan_module
 from kinema.engine.families import wan as wan_module
+from kinema.engine.families.family import load_family
 from kinema.engine.reproduce import reproduce
 from kinema.engine.state import GenerationState
 from kinema.media.recipe import read_recipe
@@ -58,6 +63,7 @@ def stored(state: GenerationState) -> GenerationState:
         step=state.step,
         latents=tensors[0],
         memory=tuple(tensors[1:]),
+        inputs=dict(state.inputs),
     )
 
 
@@ -90,6 +96,16 @@ def test_a_state_without_its_memory_is_another_run(models: dict[str, Model]) -> 
     engine, states = models["experts"].engine(), []
     clip = engine.generate(request(), on_state=states.append)
     assert engine.generate(request(), resume=replace(states[2], memory=())).digest != clip.digest
+
+
+def test_the_card_names_the_ways_in_which_the_family_decodes(models: dict[str, Model]) -> None:
+    for model in models.values():
+        engine = model.engine()
+        family = load_family(engine.folder, RunPlan(), RunClock(ignore_progress, None))
+        assert set(family.decode_modes) == set(engine.card.decodes)
+        assert set(family.decode_modes.values()) <= {None, *engine.card.decodes}
+    with pytest.raises(InvalidInput, match="^decode: 'tiles': must be one of default, exact$"):
+        models["noise in the decode"].engine(decode="tiles")
 
 
 def failing(real: Any, family: type, modes: set[str], *, after: int) -> Any:
@@ -127,6 +143,51 @@ def test_a_decode_out_of_memory_is_done_again_in_tiles(
     assert reproduce(read_recipe(clip.save(tmp_path / "a.mp4")) or {}, engine=engine).is_same
 
 
+def test_where_the_disk_is_full_as_well_tiles_are_left(
+    models: dict[str, Model], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = request(size="272x32", frames=17, steps=1)
+    tiled = models["text"].engine(decode="tiles").generate(asked)
+    family = hunyuan_module.HunyuanVideo
+    monkeypatch.setattr(family, "decode", failing(family.decode, family, {"exact"}, after=0))
+    monkeypatch.setattr(hunyuan_module, "FRUGAL_BYTES", 0)
+    monkeypatch.setattr(shelf, "_write", _full)
+    clip = models["text"].engine(decode="exact").generate(asked)
+    assert clip.digest == tiled.digest
+    assert [note.partition(",")[0] for note in clip.recipe["notes"]] == [
+        "memory ran out in the decode (exact)",
+        "disk ran out in the decode (frugal)",
+    ]
+
+
+def _full(*_: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_wan_s_frames_are_made_in_strips_where_memory_runs_out(
+    models: dict[str, Model], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = request(size="32x272", steps=1)
+    whole, family = models["experts"].engine().generate(asked), wan_module.Wan
+    monkeypatch.setattr(family, "decode", failing(family.decode, family, {"default"}, after=1))
+    clip = models["experts"].engine().generate(asked)
+    assert np.abs(clip.frames.astype(int) - whole.frames.astype(int)).max() <= 1
+    assert clip.recipe["plan"]["decode"] == "frugal"
+    assert clip.recipe["notes"] == ["memory ran out in the decode (default), so it was done again with less (frugal)"]
+
+
+def test_whoever_watches_and_meets_a_full_disk_ends_the_run(models: dict[str, Model]) -> None:
+    seen: list[Progress] = []
+
+    def watch(event: Progress) -> None:
+        if event.phase == "decode" and not seen:
+            seen.append(event)
+            raise StorageError("the watcher's disk is full")
+
+    with pytest.raises(StorageError, match="^the watcher's"):
+        models["text"].engine().generate(request(steps=1), observer=watch)
+
+
 @pytest.mark.parametrize("after", [0, 1])
 def test_a_stream_starts_anew_while_nothing_has_left(
     models: dict[str, Model], monkeypatch: pytest.MonkeyPatch, after: int
@@ -150,7 +211,7 @@ def test_latents_outlive_a_decode_that_fails(models: dict[str, Model], monkeypat
     engine, states = models["experts"].engine(), []
     family = wan_module.Wan
     with monkeypatch.context() as broken:
-        broken.setattr(family, "decode", failing(family.decode, family, {"default"}, after=1))
+        broken.setattr(family, "decode", failing(family.decode, family, {"default", "frugal", "tiles"}, after=1))
         with pytest.raises(OutOfMemory, match="^out of memory during decode: .* GB; .*smaller size"):
             engine.generate(request(), on_state=states.append, every=100)
     (state,) = states
@@ -167,9 +228,9 @@ def test_latents_may_be_decoded_otherwise(models: dict[str, Model]) -> None:
 
 
 def test_a_decode_that_a_model_has_not_is_refused(models: dict[str, Model]) -> None:
-    engine = models["experts"].engine()
+    engine, asked = models["noise in the decode"].engine(), request(size="96x64", frames=9)
     with pytest.raises(InvalidInput, match="^decode: 'tiles': .*must be one of default, exact"):
-        engine.generate(request(), plan=replace(engine.plan(request()), decode="tiles"))
+        engine.generate(asked, plan=replace(engine.plan(asked), decode="tiles"))
 
 
 @pytest.mark.parametrize("name", ["experts", "text", "noise in the decode"])

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -53,6 +54,18 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Model:
 def test_text_to_video(text_to_video: Model, fields: dict[str, Any]) -> None:
     asked = request(**fields)
     compare(text_to_video, asked, guidance_scale=asked.guidance, negative_prompt=asked.negative_prompt)
+
+
+def test_spatial_tiles_are_the_reference_s(text_to_video: Model) -> None:
+    asked = request(size="272x32", steps=1)
+    clip = text_to_video.engine(decode="tiles").generate(asked)
+    text_to_video.pipeline.vae.enable_tiling()
+    try:
+        _, frames = text_to_video.reference([7], **text_to_video.asked(asked))
+    finally:
+        text_to_video.pipeline.vae.disable_tiling()
+    assert np.abs(clip.frames.astype(int) - frames[0].astype(int)).max() <= 1
+    assert clip.digest != text_to_video.engine().generate(asked).digest
 
 
 def test_a_batch_has_a_generator_for_every_seed(text_to_video: Model) -> None:

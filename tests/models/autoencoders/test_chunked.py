@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from kinema.accel.shelf import FileShelf
 from kinema.core.errors import InvalidInput
 from kinema.models.autoencoders import chunked, lean
 from kinema.models.autoencoders.config import VideoAutoencoderConfig
@@ -35,13 +37,16 @@ def values(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> i
 
 
 @pytest.mark.parametrize("shape", [(1, 4, 2, 3), (2, 1, 3, 2)])
-def test_chunks_are_the_whole_whatever_is_kept(ours: VideoAutoencoder, values: int, shape: tuple[int, int, int, int]):
+def test_chunks_are_the_whole_wherever_they_wait(ours: VideoAutoencoder, values: int, shape: tuple[int, int, int, int]):
     latents, video = latents_and_video(ours, *shape)
     whole = ours.decode(latents)
-    for keep_bytes in (torch.inf, 6 * latents.numel() * 4, 0):
-        chunks = list(ours.decode_stream(latents, keep_bytes=keep_bytes))
-        assert largest_error(torch.cat(chunks, dim=2), whole) < 2e-5
+    decoded = []
+    for memory_bytes in (torch.inf, 6 * latents.numel() * 4, 0):
+        chunks = list(ours.decode_stream(latents, make_shelf=partial(FileShelf, memory_bytes)))
+        decoded.append(torch.cat(chunks, dim=2))
         assert (len(chunks) > 1) == (shape[1] > 1 and values < 2**22)
+    assert largest_error(decoded[0], whole) < 2e-5
+    assert all(torch.equal(other, decoded[0]) for other in decoded[1:])
     mean, logvar = ours.encode(video)
     with torch.no_grad():
         chunked_mean, chunked_logvar = ours.encode(video)
@@ -109,22 +114,9 @@ def test_memory_that_doesn_t_grow_with_the_clip(tmp_path: Path):
         return peak_bytes(lambda: exhaust(ours.decode_stream(latents, **options)), tmp_path)
 
     assert peak(6) > 1.5 * peak(3)
-    # Left to grow: keys and values of the middle's attention, and the coarsest parts up to their limit.
-    assert peak(6, keep_bytes=0) < 1.1 * peak(3, keep_bytes=0)
+    # left to grow: keys and values of the middle's attention
+    assert peak(6, make_shelf=partial(FileShelf, 0)) < 1.1 * peak(3, make_shelf=partial(FileShelf, 0))
     assert peak(6, exact=False) < 1.1 * peak(3, exact=False)
-
-
-def test_what_isn_t_kept_costs_work(ours: VideoAutoencoder):
-    latents, _ = latents_and_video(ours, 1, 2, 2, 1)
-
-    def work(keep_bytes: float) -> int:
-        with FlopCounterMode(display=False) as counter:
-            exhaust(ours.decode_stream(latents, keep_bytes=keep_bytes))
-        return counter.get_total_flops()
-
-    everything, coarse, nothing = work(torch.inf), work(100 * latents.numel() * 4), work(0)
-    assert everything < coarse < nothing
-    assert nothing > 4 * everything
 
 
 def test_folded_weights_save_work(ours: VideoAutoencoder):
@@ -151,7 +143,7 @@ class TestStatisticsOfTheChunksSoFar:
             assert affine is not None
             return lean.normed(state[0], affine), None
 
-        step, end = chunked.Step(run=run, norm=norm, size=6), 0
+        step, end = chunked.Step(run=run, norm=norm), 0
         for result in chunked.run_at_once([step], x.split([1, 5, 3], dim=2)):
             start, end = end, end + result.shape[2]
             assert largest_error(result, norm(x[:, :, :end])[:, :, start:]) < 2e-6

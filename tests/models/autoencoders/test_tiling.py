@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 
 from kinema.core.errors import InvalidInput
-from kinema.models.autoencoders.tiling import TIME_TILES, Tiles, decode_tiled, encode_tiled
+from kinema.models.autoencoders.tiling import (
+    SPACE_TILES,
+    TIME_TILES,
+    Tiles,
+    decode_tiled,
+    decode_wan_tiled,
+    encode_tiled,
+)
+from kinema.models.autoencoders.wan_config import WanAutoencoderConfig
 from tests.models.autoencoders.published import AutoencoderKLHunyuanVideo, largest_error, latents_and_video, pair
+from tests.models.autoencoders.test_wan import RESIDUAL as RESIDUAL_WAN
+from tests.models.autoencoders.test_wan import SMALL as SMALL_WAN
+from tests.models.autoencoders.test_wan import pair as wan_pair
 
 OPTIONS: dict[str, Any] = {"block_out_channels": (4, 4, 8, 8), "norm_num_groups": 2, "layers_per_block": 1}
 SMALL = Tiles(frames=(8, 4), height_px=(32, 24), width_px=(16, 8))
@@ -110,3 +122,34 @@ def test_tiles_off_the_grid_are_refused(models, field: str, value: tuple[int, in
     _, ours = models
     with pytest.raises(InvalidInput, match=rf"tiles\.{field}: {re.escape(str(value))}: .*{rule}"):
         decode_tiled(ours, torch.zeros(1, 16, 1, 2, 2), Tiles(**{field: value}))
+
+
+# name -> (tiles, latent frames, rows, columns)
+WAN_CASES: dict[str, tuple[WanAutoencoderConfig, Tiles, int, int, int]] = {
+    "2.1": (SMALL_WAN, Tiles(frames=None, height_px=(32, 24), width_px=(16, 8)), 3, 7, 5),
+    "2.1, one frame, low enough": (SMALL_WAN, Tiles(frames=None, height_px=(32, 24), width_px=(16, 8)), 1, 3, 4),
+    "2.1, in the default tiles": (SMALL_WAN, SPACE_TILES, 1, 3, 33),
+    "2.1, all in one": (SMALL_WAN, SPACE_TILES, 2, 4, 4),
+    "5B": (RESIDUAL_WAN, Tiles(frames=None, height_px=(64, 32), width_px=(48, 32)), 2, 5, 4),
+}
+
+
+@pytest.mark.parametrize("name", WAN_CASES)
+@torch.no_grad()
+def test_wan_s_tiles_equal_the_reference(name: str):
+    config, tiles, frames, height, width = WAN_CASES[name]
+    theirs, ours = wan_pair(config)
+    (tall, tall_stride), (wide, wide_stride) = tiles.height_px or (0, 0), tiles.width_px or (0, 0)
+    theirs.enable_tiling(tall, wide, tall_stride, wide_stride)
+    latents = torch.randn(2, config.z_dim, frames, height, width, generator=torch.Generator().manual_seed(0))
+    expected = theirs.decode(latents, return_dict=False)[0]
+    chunks = list(decode_wan_tiled(ours, latents, tiles))
+    assert [chunk.shape[2] for chunk in chunks] == [1] + [4] * (frames - 1)
+    assert largest_error(torch.cat(chunks, dim=2), expected) < 2e-5
+    assert (largest_error(ours.decode(latents), expected) > 0.1) == (name != "2.1, all in one")
+
+
+def test_wan_s_tiles_are_of_space():
+    assert Tiles() == replace(SPACE_TILES, frames=TIME_TILES.frames)
+    with pytest.raises(InvalidInput, match=r"^tiles\.frames: \(16, 12\): must be None"):
+        next(decode_wan_tiled(wan_pair(SMALL_WAN)[1], torch.zeros(1, 5, 1, 2, 2), Tiles()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,12 @@ import pytest
 import torch
 from diffusers import AutoencoderKLWan  # pyright: ignore[reportPrivateImportUsage]
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from kinema.core.errors import InvalidInput
 from kinema.models.autoencoders.wan import WanAutoencoder
 from kinema.models.autoencoders.wan_config import WAN_2_1_VAE, WAN_2_2_VAE, WanAutoencoderConfig
+from kinema.models.autoencoders.wan_strips import decode_strips
 from kinema.models.layers.causal_conv import Stream
 
 KEYS = Path(__file__).parent / "wan_keys.json"
@@ -153,8 +156,17 @@ def test_configs_are_the_published_ones(name: str):
         assert (sum(config.latents_mean), sum(config.latents_std)) == pytest.approx((-0.5589, 32.536))
 
 
+@pytest.fixture(autouse=True)
+def _no_grad():
+    """As the engine runs it, in buffers that are written into; one test asks for the plain layers as well."""
+    with torch.no_grad():
+        yield
+
+
+@pytest.mark.parametrize("gradients", [False, True])
 @pytest.mark.parametrize("case", CASES)
-def test_encode_and_decode_equal_the_reference(case: str):
+def test_encode_and_decode_equal_the_reference(case: str, gradients: bool):
+    torch.set_grad_enabled(gradients)
     theirs, ours = pair(CASES[case][0])
     video = pixels(case)
     mean, logvar = ours.encode(video)
@@ -215,6 +227,33 @@ def test_streamed_decode_equals_whole(case: str):
 
 
 @pytest.mark.parametrize("case", CASES)
+def test_a_decode_in_strips_equals_the_whole(case: str):
+    model = small(CASES[case][0])
+    latents = normal_like(model.encode(pixels(case))[0])
+    whole = model.decode(latents)
+    for rows in (1, 2):
+        chunks = list(decode_strips(model, latents, rows=rows))
+        assert [chunk.shape[2] for chunk in chunks] == [chunk.shape[2] for chunk in model.decode_stream(latents)]
+        assert_same(torch.cat(chunks, dim=2), whole.detach())
+        assert not chunks[0].requires_grad
+
+
+@pytest.mark.parametrize("config", [SMALL, RESIDUAL])
+def test_strips_see_as_far_as_they_must_and_no_farther(config: WanAutoencoderConfig):
+    model = small(config)
+    latents = torch.randn(1, config.z_dim, 2, 61, 1, generator=torch.Generator().manual_seed(5))
+
+    def decoded(chunks: Callable[[], Iterator[Tensor]]) -> tuple[Tensor, int]:
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            return torch.cat(list(chunks()), dim=2), counter.get_total_flops()
+
+    whole, work = decoded(lambda: model.decode_stream(latents))
+    in_strips, more = decoded(lambda: decode_strips(model, latents, rows=16))
+    assert_same(in_strips, whole)
+    assert work < more < 1.35 * work
+
+
+@pytest.mark.parametrize("case", CASES)
 def test_streamed_encode_equals_whole(case: str):
     model, video = small(CASES[case][0]), pixels(case)
     mean, logvar = model.encode(video)
@@ -226,6 +265,13 @@ def test_streamed_encode_equals_whole(case: str):
         chunks = list(model.encode_stream(video.split(sizes, dim=2)))
         assert_same(torch.cat([m for m, _ in chunks], dim=2), mean)
         assert_same(torch.cat([v for _, v in chunks], dim=2), logvar)
+
+
+def test_an_empty_chunk_is_refused():
+    model, px = small(SMALL), SMALL.compression.space
+    video = torch.zeros(1, 3, 5, px, px)
+    with pytest.raises(InvalidInput, match="^frames: 0: a chunk after the first .* and not empty"):
+        list(model.encode_stream([video[:, :, :1], video[:, :, :0]]))
 
 
 @pytest.mark.parametrize("config", [SMALL, RESIDUAL])
@@ -291,8 +337,9 @@ def test_initial_weights_depend_on_the_generator_alone_and_reach_every_tensor(co
     key = "encoder.conv_in.weight"
     assert all(torch.equal(states[0][k], states[1][k]) for k in states[0])
     assert not torch.equal(states[0][key], states[2][key])
-    video = torch.rand(1, 3, 1, config.compression.space, config.compression.space)
-    reconstruction, mean, _ = model(video, torch.randn(1, config.z_dim, 1, 1, 1))
+    generator = torch.Generator().manual_seed(5)
+    video = torch.rand(1, 3, 1, config.compression.space, config.compression.space, generator=generator)
+    reconstruction, mean, _ = model(video, torch.randn(1, config.z_dim, 1, 1, 1, generator=generator))
     assert reconstruction.shape == video.shape
     assert mean.std() > 0.05
 

@@ -62,7 +62,8 @@ def test_a_job_s_life_arrives_signed_and_in_order(store: JobStore) -> None:
         with delivering(Deliverer(store.database, guarded, base_url="http://api.test", poll_s=0.01)):
             job = begin(store)
             wait_for(lambda: len(listener.requests) == 1)
-            progress(store, job, 1, 2)
+            # one report, since whether the deliverer sees the first of two before the second is there is chance
+            progress(store, job, 1)
             wait_for(lambda: len(listener.requests) == 2)
             succeed(store, job)
             wait_for(lambda: len(listener.requests) == 3)
@@ -71,8 +72,8 @@ def test_a_job_s_life_arrives_signed_and_in_order(store: JobStore) -> None:
         found = [Webhook(secrets.current).verify(body, head) for head, body in map(parts, listener.requests)]
     assert [(m["type"], m["data"]["event"]) for m in found] == [
         ("video.started", 3),
-        ("video.progress", 5),
-        ("video.completed", 6),
+        ("video.progress", 4),
+        ("video.completed", 5),
     ]
     heads = [parts(r)[0] for r in listener.requests]
     assert [h["webhook-id"] for h in heads] == [m["id"] for m in found]

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kinema.app.states import check_place, read_state, state_to_bytes
 from kinema.app.worker.hold import SaveState
 from kinema.app.worker.settings import WorkerSettings
-from kinema.app.worker.states import read_state, state_to_bytes
 from kinema.core.errors import InvalidInput, MediaError
 from kinema.core.media_ref import MediaRef
 from kinema.core.progress import Observer, Progress
@@ -132,12 +132,11 @@ class LocalGeneration:
         return self._asked if self.state is None else self.state.request
 
     def resume(self, checkpoint: Path) -> int:
-        """See `Generation`: the weights, the device and its instructions must be those of the checkpoint, or bits would differ."""
+        """See `Generation`: weights, device, its instructions and pictures must be those of the checkpoint, or bits would differ."""
         state = read_state(checkpoint)
-        here = (self.engine.folder.content_hash(), self._device, current_isa(self._device))
-        there = (state.model_hash, state.plan.device, state.plan.isa)
-        if here != there:
-            raise InvalidInput("checkpoint", there, f"was made elsewhere; here it would be {here}")
+        check_place(state, model_hash=self.engine.folder.content_hash(), device=self._device)
+        if (found := self.engine.read_inputs(state.request)) != state.inputs:
+            raise InvalidInput("checkpoint", state.inputs, f"was made with other pictures; here they would be {found}")
         self.state = state
         return state.step
 

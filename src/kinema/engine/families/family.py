@@ -43,7 +43,7 @@ class Sampling:
 class Family(Protocol):
     """The networks of one model in memory, ready to run under the plans that share their dtypes and device.
 
-    ``decode_modes`` are the values of a plan's ``decode`` that the model has, each with the one to try where memory runs out, if any.
+    ``decode_modes`` are the card's ``decodes``, each with the one to try where memory runs out, if any.
     """
 
     decode_modes: ClassVar[Mapping[str, str | None]]

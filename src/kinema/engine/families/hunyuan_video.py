@@ -13,16 +13,26 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from kinema.accel.shelf import FileShelf
+from kinema.core.memory import FRUGAL_BYTES
 from kinema.core.plan import RunPlan
 from kinema.engine.clock import RunClock
 from kinema.engine.families.family import Pictures, Sampling
 from kinema.engine.families.parts import Parts
-from kinema.engine.families.published import dtype_of, load_parts, picture_pixels, text_rows, told_level
+from kinema.engine.families.published import (
+    dtype_of,
+    load_parts,
+    picture_pixels,
+    text_rows,
+    told_level,
+    without_padding,
+)
 from kinema.engine.resolve import ResolvedRequest
 from kinema.flow.guidance import Condition, Denoiser, Guidance
 from kinema.flow.noise import noise
 from kinema.flow.paths import FlowMatching
 from kinema.flow.published import PublishedSampler
+from kinema.models.autoencoders.chunked import MemoryShelf
 from kinema.models.autoencoders.tiling import TIME_TILES, Tiles, decode_tiled
 from kinema.models.autoencoders.video import VideoAutoencoder
 from kinema.models.text.hunyuan_video import (
@@ -38,6 +48,11 @@ from kinema.weights.folder import ModelFolder
 
 # A clip from a picture starts with a trace of the picture in its noise.
 _START_SIGMA = 0.999
+
+
+def frugal_shelf() -> FileShelf:
+    """What a norm's input waits on in a frugal decode."""
+    return FileShelf(FRUGAL_BYTES)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -57,7 +72,7 @@ class HunyuanVideo:
         "default": "tiles",
         "tiles": None,
         "exact": "frugal",
-        "frugal": None,
+        "frugal": "tiles",
     }
 
     @property
@@ -79,6 +94,9 @@ class HunyuanVideo:
             texts.append(lambda i: self._encode_negative(requests[i].request.negative_prompt, pictures[i]))
         self.parts.bring("text_encoder", "text_encoder_2")
         sides = text_rows(texts, len(requests), dtype=dtype, clock=clock)
+        if self.device.type != "cpu" and not plan.compile:
+            # A CPU has nothing to win, and must give a batch's bits to each alone. What is compiled is so for every length anew.
+            sides = [without_padding(side) for side in sides]
         channels, frames, *grid = first.latent.as_tuple()
         start = noise(
             (channels, frames + self._num_dropped, *grid), seeds=[r.seed for r in requests], device=self.device
@@ -120,7 +138,7 @@ class HunyuanVideo:
         def chunks() -> Iterator[Tensor]:
             if mode in ("default", "tiles"):
                 return decode_tiled(self.vae, raw, TIME_TILES if mode == "default" else Tiles())
-            return self.vae.decode_stream(raw, keep_bytes=0 if mode == "frugal" else torch.inf)
+            return self.vae.decode_stream(raw, make_shelf=frugal_shelf if mode == "frugal" else MemoryShelf)
 
         shown = self.parts.bring_for("vae", chunks)
         return _without_first(shown, self._num_dropped * self.vae.config.time_compression)

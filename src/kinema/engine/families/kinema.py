@@ -10,7 +10,6 @@ import torch
 from einops import repeat
 from torch import Tensor, nn
 
-from kinema.accel.pack import apply_pack, apply_unpacked
 from kinema.core.errors import WeightsError
 from kinema.core.plan import RunPlan
 from kinema.engine.clock import RunClock
@@ -25,6 +24,7 @@ from kinema.models.autoencoders.video import VideoAutoencoder
 from kinema.models.text.byte_encoder import ByteTextEncoder
 from kinema.models.transformers.video import VideoTransformer
 from kinema.weights.build import load_sampler
+from kinema.weights.families.facts import check_fit
 from kinema.weights.folder import ModelFolder
 from kinema.weights.sampler import SamplerConfig
 from kinema.world.camera import CAMERA_FEATURES
@@ -114,10 +114,7 @@ class Kinema:
 
 def load(folder: ModelFolder, plan: RunPlan, clock: RunClock) -> Kinema:
     """The networks of ``folder`` in the dtypes of ``plan``. Raises: WeightsError; Cancelled between components."""
-    is_packed = plan.device == "cpu" and (plan.quantise, plan.compile) == ("none", False)
-    # block by block: of a file that is mapped the whole stays while any part of it does, beside what is packed
-    packs = {"transformer": lambda _, block: apply_pack(block)} if is_packed and plan.offload == "none" else {}
-    parts = make_parts(folder, plan, clock, on_block=packs)
+    parts = make_parts(folder, plan, clock)
     model = Kinema(
         text_encoder=cast(ByteTextEncoder, parts["text_encoder"]),
         transformer=cast(VideoTransformer, parts["transformer"]),
@@ -127,9 +124,6 @@ def load(folder: ModelFolder, plan: RunPlan, clock: RunClock) -> Kinema:
         device=torch.device(plan.device),
     )
     check_components(folder, model)
-    if is_packed:
-        # where weights lie changes no bit
-        (apply_pack if plan.offload == "none" else apply_unpacked)(model.transformer)
     return model
 
 
@@ -138,25 +132,24 @@ def check_components(folder: ModelFolder, model: Kinema) -> None:
     card, transformer, vae = folder.card, model.transformer.config, model.vae.config
     compression = vae.compression
     text = model.text_encoder.config
-    pairs = {
-        "the autoencoder's compression": (
-            (compression.time, compression.space, compression.channels),
-            (card.compression.time, card.compression.space, card.compression.channels),
-        ),
-        "the transformer's channels": (
-            (transformer.in_channels, transformer.out_channels),
-            (compression.channels,) * 2,
-        ),
-        "the transformer's patch": (transformer.patch, card.patch),
-        "the text's width": (
-            (transformer.text_embed_dim, transformer.pooled_projection_dim),
-            (text.width, text.pooled_dim),
-        ),
-        "the text's tokens": (card.text_tokens, text.num_tokens),
+    said = {
+        "compression in time, space and channels": {
+            "vae": (compression.time, compression.space, compression.channels),
+            "card": (card.compression.time, card.compression.space, card.compression.channels),
+        },
+        "channels into and out of the transformer": {
+            "transformer": (transformer.in_channels, transformer.out_channels),
+            "vae": (compression.channels,) * 2,
+        },
+        "patch": {"transformer": transformer.patch, "card": card.patch},
+        "width of the text and its pooled vector": {
+            "transformer": (transformer.text_embed_dim, transformer.pooled_projection_dim),
+            "text_encoder": (text.width, text.pooled_dim),
+        },
+        "tokens of the text": {"text_encoder": text.num_tokens, "card": card.text_tokens},
+        "ways to decode": {"family": sorted(model.decode_modes), "card": sorted(card.decodes)},
     }
-    for what, (found, wanted) in pairs.items():
-        if found != wanted:
-            raise WeightsError("model", folder.name, f"{what}: {found} here and {wanted} there, which don't fit")
+    check_fit(folder, said)
     if transformer.known_channels not in (0, compression.channels) or transformer.camera_dim not in (
         0,
         CAMERA_FEATURES,

@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 from kinema.accel.compile import apply_compile
 from kinema.accel.lora import apply_lora, attach_lora, merged
 from kinema.accel.offload import Offload, Read, apply_offload
-from kinema.accel.pack import PackedLinear
+from kinema.accel.pack import PackedLinear, apply_pack, apply_unpacked
 from kinema.accel.quantise import quantize_block
 from kinema.core.plan import RunPlan
 from kinema.engine.clock import RunClock
@@ -83,17 +83,15 @@ def make_parts(
     plan: RunPlan,
     clock: RunClock,
     others: Mapping[str, Callable[[str], Any]] | None = None,
-    *,
-    on_block: Mapping[str, OnBlock] | None = None,
 ) -> Parts:
     """The components of ``folder`` but its scheduler, under ``plan``: Kinema's own networks, and what ``others`` make of a device.
 
-    Of ``others``, by component, those that are networks as well take turns like all. ``on_block``, by component, acts on a network
-    block by block as it is loaded whole. Raises: WeightsError, MissingPackage; Cancelled between components.
+    Of ``others``, by component, those that are networks as well take turns like all. Transformers on a CPU are packed.
+    Raises: WeightsError, MissingPackage; Cancelled between components.
     """
     names, others = [name for name in folder.components if name != "scheduler"], others or {}
     clock.start("load", len(names))
-    networks, parts = _Networks(folder, plan, on_block or {}), Parts()
+    networks, parts = _Networks(folder, plan), Parts()
     with ExitStack() as stack:
         if plan.offload != "none" or plan.quantise != "none":
             # what is filled again and again, or quantised, must be plain tensors
@@ -109,19 +107,29 @@ def make_parts(
 class _Networks:
     """Makes the networks of ``folder`` as ``plan`` wants them. Raises: WeightsError, UnsupportedRequest before any is read."""
 
-    def __init__(self, folder: ModelFolder, plan: RunPlan, on_block: Mapping[str, OnBlock]) -> None:
+    def __init__(self, folder: ModelFolder, plan: RunPlan) -> None:
         self._folder, self._plan = folder, plan
         self._device = torch.device(plan.device)
         self._changes = read_loras(folder)
-        self._on_block = on_block
+        self._is_packed = plan.device == "cpu" and plan.quantise == "none" and not plan.compile
+        # what happens to a transformer's blocks as each is loaded: of a file that is mapped the whole stays while any part does
+        self._on_block: OnBlock | None = None
         if plan.quantise != "none":
-            quantise = quantize_block(plan.quantise)
-            self._on_block = {**on_block, **{name: quantise for name in folder.components if _is_transformer(name)}}
+            self._on_block = quantize_block(plan.quantise)
+        elif self._is_packed and plan.offload == "none":
+            self._on_block = lambda _, block: apply_pack(block)
         # else weights wait in the host's memory for their turn on the device
         self._from_file = plan.device == "cpu" or plan.offload == "disk"
 
     def own(self, name: str) -> tuple[nn.Module, Offload | None]:
         """(a network of Kinema's, what brings its weights)."""
+        network, offload = self._own(name)
+        if self._is_packed and _is_transformer(name):
+            # where weights lie changes no bit
+            (apply_pack if offload is None else apply_unpacked)(network)
+        return network, offload
+
+    def _own(self, name: str) -> tuple[nn.Module, Offload | None]:
         mode = self._plan.offload if _is_transformer(name) or self._plan.offload == "none" else "component"
         changes = self._changes.pop(name, [])
         if mode == "none":
@@ -162,19 +170,18 @@ class _Networks:
 
     def _whole(self, name: str, device: torch.device, changes: Sequence[Change]) -> nn.Module:
         """The network with all of its weights; quantised on the host, wherever it goes then, so that it has the same bits."""
-        dtype, act = self._dtype(name), self._on_block.get(name)
-        if act is None:
-            network = load_component(self._folder, name, dtype=dtype, device=device)
-            for updates, scale in changes:
-                apply_lora(network, self._attached(network, updates, scale), scale=scale)
-            return network
+        dtype, act = self._dtype(name), self._on_block if _is_transformer(name) else None
+        if act is None and not changes:
+            return load_component(self._folder, name, dtype=dtype, device=device)
 
         def finish(block: str, module: nn.Module) -> None:
             for updates, scale in changes:
                 apply_lora(module, self._attached(module, _below(block, updates), scale), scale=scale)
-            act(block, module)
+            if act is not None:
+                act(block, module)
 
-        return load_component(self._folder, name, dtype=dtype, on_block=finish).to(device)
+        where = device if act is None else torch.device("cpu")
+        return load_component(self._folder, name, dtype=dtype, device=where, on_block=finish).to(device)
 
     def _block_reader(self, name: str, network: nn.Module, changes: Sequence[Change]) -> Read:
         read = BlockReader(
@@ -188,9 +195,11 @@ class _Networks:
             return read
 
         def changed(names: Sequence[str]) -> Mapping[str, Tensor]:
-            tensors = read(names)
+            tensors = dict(read(names))
             for updates, scale in changes:
-                tensors |= {n: merged(tensors[n], updates[n], scale) for n in names if n in updates}
+                for name in names:
+                    if name in updates:  # one after another, so that no more than one is there twice
+                        tensors[name] = merged(tensors[name], updates[name], scale)
             return tensors
 
         return changed

@@ -77,6 +77,17 @@ def _joined(rows: Sequence[Tensor | None], dtype: torch.dtype | None = None) -> 
     return torch.cat(tensors).to(dtype=dtype) if tensors else None
 
 
+def without_padding(side: dict[str, Tensor | None]) -> dict[str, Tensor | None]:
+    """A side of one request, its text without the tokens that the mask hides: for a network to which a text token's place says nothing.
+
+    Attention without a mask has faster kernels on a GPU. Several requests stay as they are.
+    """
+    text, mask = side["text"], side["text_mask"]
+    if text is None or mask is None or len(text) != 1 or not bool(mask.any()):
+        return side
+    return {**side, "text": text[:, mask[0]], "text_mask": None}
+
+
 def picture_pixels(picture: UInt8[np.ndarray, "h w 3"], device: torch.device) -> Float[Tensor, "1 3 1 h w"]:
     """``picture`` as one frame of pixels in [-1, 1]."""
     pixels = torch.from_numpy(np.array(picture)).to(device).float()

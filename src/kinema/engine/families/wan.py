@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from kinema.core.plan import RunPlan
 from kinema.engine.clock import RunClock
-from kinema.engine.families.family import STREAMED, Pictures, Sampling
+from kinema.engine.families.family import Pictures, Sampling
 from kinema.engine.families.parts import Parts
 from kinema.engine.families.published import dtype_of, load_parts, picture_pixels, text_rows, told_level
 from kinema.engine.resolve import ResolvedRequest
@@ -23,7 +23,9 @@ from kinema.flow.experts import expert_guidance, experts, first_expert_steps
 from kinema.flow.guidance import Condition, Denoiser, Guidance
 from kinema.flow.noise import noise
 from kinema.flow.published import PublishedSampler
+from kinema.models.autoencoders.tiling import decode_wan_tiled
 from kinema.models.autoencoders.wan import WanAutoencoder
+from kinema.models.autoencoders.wan_strips import decode_strips
 from kinema.models.text.wan import WanPicture, WanText
 from kinema.models.transformers.wan import WanTransformer
 from kinema.weights.build import load_published_sampler
@@ -49,7 +51,12 @@ class Wan:
     sampler: PublishedSampler
     parts: Parts
     device: torch.device
-    decode_modes: ClassVar[Mapping[str, str | None]] = STREAMED
+    decode_modes: ClassVar[Mapping[str, str | None]] = {
+        "default": "frugal",
+        "exact": "frugal",
+        "frugal": "tiles",
+        "tiles": None,
+    }
 
     @property
     def denoisers(self) -> Sequence[nn.Module]:
@@ -69,7 +76,9 @@ class Wan:
         dtype = dtype_of(self.transformers[0], "proj_out")
         self.parts.bring("text_encoder")
         sides = text_rows(texts, len(requests), dtype=dtype, clock=clock)
-        shared, known, frozen = self._picture_inputs(requests, pictures, clock)
+        shared, known, frozen = self._picture_inputs(requests, pictures)
+        if any(pictures):
+            clock.done("encode", len(requests) + sum(len(p) for p in pictures))
         conditions = [{"text": side["text"], **shared} for side in sides]
         sigmas = self.sampler.sigmas(first.steps)
         told = told_level(self.sampler, first.steps)
@@ -94,12 +103,14 @@ class Wan:
         )
 
     def decode(self, latents: Tensor, mode: str, request: ResolvedRequest) -> Iterator[Tensor]:
-        """A latent frame's pixels at a time, exactly what the whole gives."""
+        """A latent frame's pixels at a time, exactly what the whole gives but in blended tiles."""
         raw = self.vae.denormalise(latents.float()).to(dtype_of(self.vae, "quant_conv"))
-        return self.parts.bring_for("vae", lambda: self.vae.decode_stream(raw))
+        decoders = {"frugal": decode_strips, "tiles": decode_wan_tiled}
+        decode = decoders.get(mode, WanAutoencoder.decode_stream)
+        return self.parts.bring_for("vae", lambda: decode(self.vae, raw))
 
     def _picture_inputs(
-        self, requests: Sequence[ResolvedRequest], pictures: Sequence[Pictures], clock: RunClock
+        self, requests: Sequence[ResolvedRequest], pictures: Sequence[Pictures]
     ) -> tuple[dict[str, Tensor | None], Tensor | None, Tensor | None]:
         """(what the network is told of the pictures, known latents, where they are)."""
         shared: dict[str, Tensor | None] = {"behind": None, "image": None}
@@ -120,7 +131,6 @@ class Wan:
             self.parts.bring("image_encoder")
             images = [rearrange(self.picture.encode(list(p.values())), "k n v -> 1 (k n) v") for p in pictures]
             shared["image"] = torch.cat(images).to(dtype)
-        clock.done("encode", len(requests) + sum(len(p) for p in pictures))
         return shared, None, None
 
     def _behind(self, places: Pictures, num_latent_frames: int) -> Tensor:

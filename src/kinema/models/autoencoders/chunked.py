@@ -5,18 +5,14 @@ a video, and the shortcut that waits to be added to it. A *unit* is a clip at th
 
 A group norm's statistics need every frame of its input, so the network is cut before every norm into *steps*. A step is causal:
 once its norm's statistics are known it runs chunk after chunk with a stream, as a network without such norms runs as a whole.
-What lies before a norm is run for the statistics, and its states are then
+What lies before a norm is run for the statistics, and its states are kept until the next step reads them, chunk by chunk. Those
+that wait are one norm's input and shortcut, 2 units: they grow with the clip. Where they wait is the caller's choice, a `Shelf`.
+Elsewhere than in memory, what is left to grow are keys and values of the middle's attention (4/3 of the values of the output).
 
-- kept, and freed chunk by chunk while the next step reads them. All work is done once; the most that is held is one
-  norm's input and shortcut, 2 units, beside a few chunks. It grows with the clip. Or
-- made again by every later pass, from the last states that were kept. That holds a few chunks, the frames on which
-  convolutions look back, and keys and values of the middle's attention (4/3 of the values of the output): but for those,
-  constant in the clip's length. The work is one pass up to each of the 30 norms, nine times that of a decode.
-
-``keep_bytes`` decides at every norm. `run_at_once` has neither cost: every norm uses the statistics of the chunks so far. That is
-one pass, in constant memory, while chunks come, and approximate: on random weights 30 to 41 dB (peak to peak) from the exact
-frames for latents that keep their spread over 17 latent frames, 26 dB where it quadruples. The reference's temporal tiles
-are 20 to 25 dB away on the same clips. Trained weights may differ.
+`run_at_once` keeps nothing: every norm uses the statistics of the chunks so far. That is one pass, in constant memory, while chunks
+come, and approximate: on random weights 30 to 41 dB (peak to peak) from the exact frames for latents that keep their spread over 17
+latent frames, 26 dB where it quadruples. The reference's temporal tiles are 20 to 25 dB away on the same clips. Trained weights may
+differ.
 
 Chunks of rows or columns would be exact only where states are kept whole (convolutions read a pixel beyond, attention all
 pixels), and would save a part of one chunk there; so there are none.
@@ -28,7 +24,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -46,7 +42,7 @@ from kinema.models.layers.causal_conv import CausalConv3d, Stream, Video
 if TYPE_CHECKING:
     from kinema.models.autoencoders.video import VideoAutoencoder
 
-State = tuple[Tensor, Tensor | None]
+State = tuple[Video, Video | None]
 # The state after a step, of the one before it, what the step's norm does, and the stream of this pass.
 Run = Callable[[State, Affine | None, Stream], State]
 
@@ -60,41 +56,67 @@ class Step:
 
     Attributes:
         norm: the norm whose statistics the step's input needs, if it begins with one.
-        size: values of the step's input for one place and frame of the network's input.
         growth: values that come of one.
         multiple: frames come in multiples of it; if it isn't 1, then after the clip's first, which comes alone.
     """
 
     run: Run
     norm: nn.GroupNorm | None = None
-    size: float
     growth: float = 1
     multiple: int = 1
 
 
-def run(steps: Iterable[Step], chunks: Iterable[Video], *, keep_bytes: float = torch.inf) -> Iterator[Video]:
+class Shelf(Protocol):
+    """States in the order they came, each of which leaves once."""
+
+    def put(self, state: State) -> None:
+        """Adds ``state`` at the end."""
+        ...
+
+    def drained(self) -> Iterator[State]:
+        """All states, from the first, with the same bits and strides."""
+        ...
+
+
+class MemoryShelf:
+    """States as they are."""
+
+    def __init__(self) -> None:
+        self._states = deque[State]()
+
+    def put(self, state: State) -> None:
+        """Adds ``state`` at the end."""
+        self._states.append(state)
+
+    def drained(self) -> Iterator[State]:
+        """All states, from the first."""
+        while self._states:
+            yield self._states.popleft()
+
+
+def run(
+    steps: Iterable[Step], chunks: Iterable[Video], *, make_shelf: Callable[[], Shelf] = MemoryShelf
+) -> Iterator[Video]:
     """What the steps make of a clip, in chunks; the first comes after all statistics.
 
     Args:
-        keep_bytes: a norm's input is kept if it takes no more than this.
+        make_shelf: gives what a norm's input waits on; two are in use at a time.
     """
-    kept = deque[State]((chunk, None) for chunk in chunks)
-    input_bytes = sum(chunk[:, 0].numel() * chunk.element_size() for chunk, _ in kept)
+    states: Iterator[State] = ((chunk, None) for chunk in chunks)
     pending: list[_Known] = []
     for step in steps:
         affine = None
         if step.norm is not None:
-            moments, kept_next = Moments(), deque[State]()
-            keep = step.size * input_bytes <= keep_bytes
-            for state in _passed(pending, _drained(kept) if keep else iter(kept)):
+            moments, shelf = Moments(), make_shelf()
+            for state in _passed(pending, states):
                 moments.add(state[0])
-                if keep:
-                    kept_next.append(state)
-            if keep:
-                kept, pending = kept_next, []
+                shelf.put(state)
+                # the next is made while this name stands
+                del state
+            states, pending = shelf.drained(), []
             affine = moments.affine(step.norm)
         pending.append((step, affine))
-    for result, _ in _passed(pending, _drained(kept)):
+    for result, _ in _passed(pending, states):
         yield result
 
 
@@ -109,11 +131,6 @@ def run_at_once(steps: Iterable[Step], chunks: Iterable[Video]) -> Iterator[Vide
 
 # A step, and what its norm does: None before its statistics are known.
 _Known = tuple[Step, Affine | None]
-
-
-def _drained(states: deque[State]) -> Iterator[State]:
-    while states:
-        yield states.popleft()
 
 
 def _passed(steps: list[_Known], states: Iterator[State]) -> Iterator[State]:
@@ -154,35 +171,33 @@ def _parts(step: Step, state: State) -> deque[State]:
 
 def decoder_steps(model: VideoAutoencoder) -> Iterator[Step]:
     """The steps from latents to pixels, made one by one: some hold folded weights."""
-    decoder, positions = model.decoder, 1.0
+    decoder = model.decoder
     yield _enter(decoder.conv_in, model.post_quant_conv)
-    yield from _middle(decoder.mid_block, positions)
+    yield from _middle(decoder.mid_block)
     for layer in _layers(decoder.up_blocks):
         if isinstance(layer, ResidualBlock):
-            yield from _residual(layer, positions)
+            yield from _residual(layer)
             continue
         upsample = _as(RepeatUpsample, layer)
         conv, (r, s) = _as(CausalConv3d, upsample.conv), upsample.factor
         folded = _alone(FoldedUpsample(conv, upsample.factor))
-        yield Step(run=folded, size=positions * conv.conv.in_channels, growth=r * s * s)
-        positions *= r * s * s
-    yield from _leave(decoder.conv_norm_out, decoder.conv_out, None, positions)
+        yield Step(run=folded, growth=r * s * s)
+    yield from _leave(decoder.conv_norm_out, decoder.conv_out, None)
 
 
 def encoder_steps(model: VideoAutoencoder) -> Iterator[Step]:
     """The steps from pixels to the latents' moments; the first frame comes as a chunk of its own."""
-    encoder, positions, multiple = model.encoder, 1.0, model.config.time_compression
+    encoder, multiple = model.encoder, model.config.time_compression
     yield _enter(encoder.conv_in, None, multiple)
     for layer in _layers(encoder.down_blocks):
         if isinstance(layer, ResidualBlock):
-            yield from _residual(layer, positions, multiple)
+            yield from _residual(layer, multiple)
             continue
         conv = _as(StridedDownsample, layer).conv
-        r, s, _ = conv.conv.stride
-        yield Step(run=_alone(partial(convolve, conv)), size=positions * conv.conv.in_channels, multiple=multiple)
-        positions, multiple = positions / (r * s * s), multiple // r
-    yield from _middle(encoder.mid_block, positions)
-    yield from _leave(encoder.conv_norm_out, encoder.conv_out, model.quant_conv, positions)
+        yield Step(run=_alone(partial(convolve, conv)), multiple=multiple)
+        multiple //= conv.conv.stride[0]
+    yield from _middle(encoder.mid_block)
+    yield from _leave(encoder.conv_norm_out, encoder.conv_out, model.quant_conv)
 
 
 def _layers(blocks: nn.ModuleList) -> Iterator[nn.Module]:
@@ -192,16 +207,16 @@ def _layers(blocks: nn.ModuleList) -> Iterator[nn.Module]:
             yield from layers.children()
 
 
-def _middle(block: MidBlock, positions: float) -> Iterator[Step]:
+def _middle(block: MidBlock) -> Iterator[Step]:
     for i, resnet in enumerate(block.resnets):
         if i and block.attentions:
             attention = _as(FrameCausalAttention, block.attentions[i - 1])
             norm = _as(nn.GroupNorm, attention.group_norm)
-            yield Step(run=_attend(attention), norm=norm, size=positions * norm.num_channels)
-        yield from _residual(_as(ResidualBlock, resnet), positions)
+            yield Step(run=_attend(attention), norm=norm)
+        yield from _residual(_as(ResidualBlock, resnet))
 
 
-def _residual(block: ResidualBlock, positions: float, multiple: int = 1) -> Iterator[Step]:
+def _residual(block: ResidualBlock, multiple: int = 1) -> Iterator[Step]:
     norm1, norm2 = _as(nn.GroupNorm, block.norm1), _as(nn.GroupNorm, block.norm2)
     conv1, conv2 = _as(CausalConv3d, block.conv1), _as(CausalConv3d, block.conv2)
     widen = None if block.conv_shortcut is None else _as(CausalConv3d, block.conv_shortcut)
@@ -215,8 +230,8 @@ def _residual(block: ResidualBlock, positions: float, multiple: int = 1) -> Iter
         assert shortcut is not None
         return convolve(conv2, x, stream, affine).add_(shortcut), None
 
-    yield Step(run=first, norm=norm1, size=positions * norm1.num_channels, multiple=multiple)
-    yield Step(run=second, norm=norm2, size=positions * 2 * norm2.num_channels, multiple=multiple)
+    yield Step(run=first, norm=norm1, multiple=multiple)
+    yield Step(run=second, norm=norm2, multiple=multiple)
 
 
 def _attend(attention: FrameCausalAttention) -> Run:
@@ -235,17 +250,17 @@ def _enter(conv: nn.Module, before: nn.Conv3d | None, multiple: int = 1) -> Step
     causal = _as(CausalConv3d, conv)
     enter = _alone(lambda x, stream: convolve(causal, x if before is None else before(x), stream))
     layer = causal.conv
-    return Step(run=enter, size=layer.in_channels, growth=layer.out_channels / layer.in_channels, multiple=multiple)
+    return Step(run=enter, growth=layer.out_channels / layer.in_channels, multiple=multiple)
 
 
-def _leave(norm: nn.Module | None, conv: nn.Module, after: nn.Conv3d | None, positions: float) -> Iterator[Step]:
+def _leave(norm: nn.Module | None, conv: nn.Module, after: nn.Conv3d | None) -> Iterator[Step]:
     norm, causal = _as(nn.GroupNorm, norm), _as(CausalConv3d, conv)
 
     def leave(state: State, affine: Affine | None, stream: Stream) -> State:
         x = convolve(causal, state[0], stream, affine)
         return x if after is None else after(x), None
 
-    yield Step(run=leave, norm=norm, size=positions * norm.num_channels)
+    yield Step(run=leave, norm=norm)
 
 
 _Kind = TypeVar("_Kind")

@@ -108,8 +108,8 @@ class GaussianAutoencoder(nn.Module, ABC):
         _, channels, frames, height, width = video.shape
         if channels != self._pixel_channels:
             raise InvalidInput("video", tuple(video.shape), f"must have {self._pixel_channels} channels")
-        if not is_start and frames % self._compression.time:
-            rule = f"a chunk after the first must be a multiple of {self._compression.time} frames"
+        if not is_start and (not frames or frames % self._compression.time):
+            rule = f"a chunk after the first must be a multiple of {self._compression.time} frames, and not empty"
             raise InvalidInput("frames", frames, rule)
         checked = frames if is_start else frames + 1
         self._compression.check(VideoShape(frames=checked, height_px=height, width_px=width, fps=1))

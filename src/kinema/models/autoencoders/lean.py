@@ -120,38 +120,53 @@ class FoldedUpsample:
 
     def __call__(self, x: Video, stream: Stream) -> Video:
         """1 + k frames become 1 + k*r, k later ones k*r."""
+        layer = self.conv.conv
         if self._kernels is None:
-            self._kernels = self._folded()
-        r, s = self.factor
-        b, _, t, h, w = x.shape
+            self._kernels = folded_kernels(layer.weight, self.factor)
         # The clip's first frame isn't repeated: it has the last phase alone.
-        dropped = r - 1 if stream.is_start else 0
-        still, num_past = _is_still(x, stream), 3 - r
+        num_dropped = self.factor[0] - 1 if stream.is_start else 0
+        still, num_past = _is_still(x, stream), 3 - self.factor[0]
         buffer = _padded(self.conv, x, stream, num_past=num_past, at_start=0 if still else num_past)
-        out = _empty(x, (b, self.conv.conv.out_channels, t * r - dropped, h * s, w * s))
-        for frame, row, column in product(range(r), range(s), range(s)):
-            first = 1 if frame < dropped else 0
-            if first == t:
-                continue
-            seen = buffer[:, :, first:, row : row + h + 3 - s, column : column + w + 3 - s]
-            kernel = self._kernels[frame, row, column]
-            kernel = kernel.sum(dim=2, keepdim=True) if still else kernel
-            values = F.conv3d(seen.contiguous(memory_format=torch.channels_last_3d), kernel, self.conv.conv.bias)
-            out[:, :, (frame - dropped) % r :: r, row::s, column::s] = values
-        return out
+        kernels = self._kernels.sum(dim=5, keepdim=True) if still else self._kernels
+        return convolve_phases(buffer, kernels, layer.bias, num_dropped=num_dropped)
 
-    def _folded(self) -> Tensor:
-        """The kernels by phase: (frame, row, column, out, in, taps in time, rows, columns)."""
-        weight, (r, s) = self.conv.conv.weight, self.factor
-        whole = torch.eye(3, device=weight.device)[:, None]
-        # (tap, phase, tap left). Time looks back, so its even phase ends on a frame's first copy; space looks both ways.
-        time = torch.tensor([_FIRST_TWO, _LAST_TWO], device=weight.device).transpose(0, 1) if r == 2 else whole
-        space = torch.tensor([_LAST_TWO, _FIRST_TWO], device=weight.device).transpose(0, 1) if s == 2 else whole
-        taps = torch.einsum("xpa,yqb,zuc->xyzpquabc", time, space, space)
-        folded = weight.float().flatten(2) @ taps.flatten(3).flatten(0, 2)
-        phases, left = taps.shape[3:6], taps.shape[6:]
-        folded = folded.to(weight.dtype).unflatten(2, (phases.numel(), left.numel()))
-        return folded.permute(2, 0, 1, 3).contiguous().view(*phases, *weight.shape[:2], *left)
+
+def folded_kernels(weight: Tensor, factor: tuple[int, int]) -> Tensor:
+    """A kernel (out in u v v) of repeated pixels as kernels by phase: (frame, row, column, out, in, taps in time, rows, columns)."""
+    r, s = factor
+    # (tap, phase, tap left). Time looks back, so its even phase ends on a frame's first copy; space looks both ways.
+    time, space = (
+        torch.eye(taps)[:, None] if repeats == 1 else torch.tensor(doubled).transpose(0, 1)
+        for taps, repeats, doubled in zip(
+            weight.shape[2:4], (r, s), ([_FIRST_TWO, _LAST_TWO], [_LAST_TWO, _FIRST_TWO]), strict=True
+        )
+    )
+    taps = torch.einsum("xpa,yqb,zuc->xyzpquabc", time, space, space).to(weight.device)
+    folded = weight.float().flatten(2) @ taps.flatten(3).flatten(0, 2)
+    phases, left = taps.shape[3:6], taps.shape[6:]
+    folded = folded.to(weight.dtype).unflatten(2, (phases.numel(), left.numel()))
+    return folded.permute(2, 0, 1, 3).contiguous().view(*phases, *weight.shape[:2], *left)
+
+
+def convolve_phases(buffer: Video, kernels: Tensor, bias: Tensor | None, *, num_dropped: int = 0) -> Video:
+    """What `folded_kernels` make of frames with a border of one pixel, and those before them that the kernels need.
+
+    Of the first frame the phases up to ``num_dropped`` are left out.
+    """
+    r, s = kernels.shape[:2]
+    rows, columns = kernels.shape[-2:]
+    b, _, t, h, w = buffer.shape
+    t, h, w = t + 1 - kernels.shape[5], h + 1 - rows - (s - 1), w + 1 - columns - (s - 1)
+    out = empty_video(buffer, (b, kernels.shape[3], t * r - num_dropped, h * s, w * s))
+    for frame, row, column in product(range(r), range(s), range(s)):
+        first = 1 if frame < num_dropped else 0
+        if first == t:
+            continue
+        seen = buffer[:, :, first:, row : row + h + rows - 1, column : column + w + columns - 1]
+        seen = seen.contiguous(memory_format=torch.channels_last_3d)
+        values = F.conv3d(seen, kernels[frame, row, column], bias)
+        out[:, :, (frame - num_dropped) % r :: r, row::s, column::s] = values
+    return out
 
 
 def _padded(
@@ -164,7 +179,7 @@ def _padded(
     b, c, t, h, w = x.shape
     past = None if stream.is_start else stream.past[conv]
     now = at_start if past is None else num_past
-    buffer = _empty(x, (b, c, now + t, h + 2, w + 2))
+    buffer = empty_video(x, (b, c, now + t, h + 2, w + 2))
     frames = buffer[:, :, now:]
     inner = frames[:, :, :, 1:-1, 1:-1]
     if affine is None:
@@ -185,11 +200,11 @@ def _padded(
 def _write_normed_silu(out: Tensor, x: Tensor, affine: Affine) -> None:
     """Rounds once, at the end; the plain layers round after the norm and after SiLU."""
     for i, (scale, shift) in enumerate(zip(*affine, strict=True)):
-        for to, source in zip(_blocks(out[i]), _blocks(x[i]), strict=True):
+        for to, source in zip(pixel_blocks(out[i]), pixel_blocks(x[i]), strict=True):
             to.copy_(F.silu(torch.addcmul(shift, source, scale), inplace=True))
 
 
-def _blocks(x: Tensor) -> Iterator[Tensor]:
+def pixel_blocks(x: Tensor) -> Iterator[Tensor]:
     """A sample (c t h w) as (t h w c), in blocks of frames, or of rows where a frame is too large."""
     x = rearrange(x, "c t h w -> t h w c")
     values = max(1, _block(x) // x[0, 0].numel())
@@ -201,5 +216,6 @@ def _block(x: Tensor) -> int:
     return _CPU_BLOCK if x.device.type == "cpu" else _BLOCK
 
 
-def _empty(x: Tensor, shape: tuple[int, ...]) -> Tensor:
+def empty_video(x: Tensor, shape: tuple[int, ...]) -> Video:
+    """Memory for a video of ``shape``, channels-last, beside ``x``."""
     return torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=torch.channels_last_3d)

@@ -2,23 +2,25 @@
 
 Legend: b batch, c channels, t frames, h height, w width, z latent channels, n y x latent frames, height and width. A tile's norms and
 attention see the tile alone and its first frame starts a clip, so this is not what `encode` and `decode` give: it is what
-diffusers' HunyuanVideo gives by default, where a clip of more than 16 frames is cut in time. For exact frames in little
-memory see `kinema.models.autoencoders.chunked`.
+diffusers' HunyuanVideo gives by default, where a clip of more than 16 frames is cut in time, and its Wan with tiling enabled. For
+exact frames in little memory see `kinema.models.autoencoders.chunked` and `kinema.models.autoencoders.wan_strips`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from kinema.core.errors import InvalidInput
+from kinema.core.memory import TILE_PX
 from kinema.models.autoencoders.gaussian import gaussian
 from kinema.models.autoencoders.video import VideoAutoencoder
-from kinema.models.layers.causal_conv import Video
+from kinema.models.autoencoders.wan import WanAutoencoder
+from kinema.models.layers.causal_conv import Stream, Video
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,12 +31,14 @@ class Tiles:
     """
 
     frames: tuple[int, int] | None = (16, 12)
-    height_px: tuple[int, int] | None = (256, 192)
-    width_px: tuple[int, int] | None = (256, 192)
+    height_px: tuple[int, int] | None = (TILE_PX, 192)
+    width_px: tuple[int, int] | None = (TILE_PX, 192)
 
 
 # What the reference does unless spatial tiles are switched on.
 TIME_TILES = Tiles(height_px=None, width_px=None)
+# What its Wan does where tiling is enabled.
+SPACE_TILES = Tiles(frames=None)
 
 
 def encode_tiled(
@@ -58,6 +62,35 @@ def decode_tiled(
     return _in_time(model.decode, latents, *_axes(model, tiles, encoding=False))
 
 
+@torch.no_grad()
+def decode_wan_tiled(
+    model: WanAutoencoder, latents: Float[Tensor, "b z n y x"], tiles: Tiles = SPACE_TILES
+) -> Iterator[Video]:
+    """Wan's pixels in order, a latent frame's at a time, after all were made, tile by tile; its tiles are of space alone.
+
+    Raises: InvalidInput for tiles that the latents' grid doesn't fit, or of time.
+    """
+    if tiles.frames is not None:
+        raise InvalidInput("tiles.frames", tiles.frames, "must be None: Wan's decoder streams over time")
+    compression, patch_px = model.config.compression, model.config.patch_px
+    axes = (_axis(field, getattr(tiles, field), compression.space) for field in ("height_px", "width_px"))
+    # the reference mixes patches of pixels, before they are unfolded
+    height, width = (
+        a and replace(a, out_length=a.out_length // patch_px, out_stride=a.out_stride // patch_px) for a in axes
+    )
+
+    def decode(tile: Tensor) -> Tensor:
+        stream, chunks = Stream(), []
+        for latent in tile.split(1, dim=2):
+            chunks.append(model.decoder(model.post_quant_conv(latent), stream))
+            stream.end_chunk()
+        return torch.cat(chunks, dim=2)
+
+    decoded = _in_space(decode, latents, height, width)
+    for chunk in decoded.split([len(compression.frames_of_latent(i)) for i in range(latents.shape[2])], dim=2):
+        yield model.unfolded(chunk)
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Axis:
     """Length and stride of the tiles in what goes in, and in what comes out."""
@@ -74,21 +107,25 @@ class _Axis:
 
 def _axes(model: VideoAutoencoder, tiles: Tiles, *, encoding: bool) -> tuple[_Axis | None, _Axis | None, _Axis | None]:
     time, space = model.config.time_compression, model.config.space_compression
-    axes: list[_Axis | None] = []
-    for field, unit in (("frames", time), ("height_px", space), ("width_px", space)):
-        value = getattr(tiles, field)
-        if value is None:
-            axes.append(None)
-            continue
-        length, stride = value
-        if not 0 < stride <= length or length % unit or stride % unit:
-            raise InvalidInput(
-                f"tiles.{field}", value, f"must be (length, stride), multiples of {unit}, stride <= length"
-            )
-        pixels, latents = (length, stride), (length // unit, stride // unit)
-        (a, b), (c, d) = (pixels, latents) if encoding else (latents, pixels)
-        axes.append(_Axis(length=a, stride=b, out_length=c, out_stride=d))
+    fields = (("frames", time), ("height_px", space), ("width_px", space))
+    axes = [_axis(field, getattr(tiles, field), unit) for field, unit in fields]
+    if encoding:
+        axes = [
+            a and _Axis(length=a.out_length, stride=a.out_stride, out_length=a.length, out_stride=a.stride)
+            for a in axes
+        ]
     return axes[0], axes[1], axes[2]
+
+
+def _axis(field: str, value: tuple[int, int] | None, unit: int) -> _Axis | None:
+    """The axis of a decode whose tiles are ``value`` pixels, ``unit`` to a latent place."""
+    if value is None:
+        return None
+    length, stride = value
+    if not 0 < stride <= length or length % unit or stride % unit:
+        rule = f"must be (length, stride), multiples of {unit}, stride <= length"
+        raise InvalidInput(f"tiles.{field}", value, rule)
+    return _Axis(length=length // unit, stride=stride // unit, out_length=length, out_stride=stride)
 
 
 def _in_time(

@@ -7,7 +7,7 @@ and the last line of encode and decode is channels-last.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 import torch.nn.functional as F
@@ -26,7 +26,7 @@ from kinema.models.autoencoders.blocks import (
     make_conv,
     make_norm,
 )
-from kinema.models.autoencoders.chunked import decoder_steps, encoder_steps, run, run_at_once
+from kinema.models.autoencoders.chunked import MemoryShelf, Shelf, decoder_steps, encoder_steps, run, run_at_once
 from kinema.models.autoencoders.config import VideoAutoencoderConfig
 from kinema.models.autoencoders.gaussian import GaussianAutoencoder
 from kinema.models.autoencoders.initialise import init_autoencoder
@@ -74,7 +74,7 @@ class VideoAutoencoder(GaussianAutoencoder):
         return super().encode_stream(chunks)
 
     def decode_stream(
-        self, latents: Video | Iterable[Video], *, keep_bytes: float = torch.inf, exact: bool = True
+        self, latents: Video | Iterable[Video], *, make_shelf: Callable[[], Shelf] = MemoryShelf, exact: bool = True
     ) -> Iterator[Video]:
         """Pixels for each latent frame, or for each chunk of latents: one frame for the first, then time_compression.
 
@@ -86,7 +86,7 @@ class VideoAutoencoder(GaussianAutoencoder):
         between, is at the top of `kinema.models.autoencoders.chunked`; without such norms they change nothing.
 
         Args:
-            keep_bytes: a norm's input that takes no more is kept, any other made again: 0 for constant memory.
+            make_shelf: gives what a norm's input waits on, for constant memory elsewhere than in memory.
             exact: if not, a norm takes the statistics of the chunks so far: constant memory, frames as latents come.
 
         Raises: InvalidInput if the norm spans time and the layout isn't the published one, or chunks come one by one.
@@ -101,7 +101,7 @@ class VideoAutoencoder(GaussianAutoencoder):
         if not isinstance(latents, Tensor):
             raise InvalidInput("latents", "chunks", "norms span all frames: pass the whole clip, or exact=False")
         self._check_latents(latents)
-        return run(decoder_steps(self), [latents], keep_bytes=keep_bytes)
+        return run(decoder_steps(self), [latents], make_shelf=make_shelf)
 
     def init_weights(self, generator: torch.Generator) -> None:
         """Draws all weights from a CPU ``generator``: the same on every device."""

@@ -9,7 +9,6 @@ Source: Wan (arXiv 2503.20314); names and order of operations are those of its p
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
@@ -53,7 +52,12 @@ class WanAutoencoder(GaussianAutoencoder):
         return self.quant_conv(self.encoder(video, stream))
 
     def _decode(self, latents: Video, stream: Stream | None) -> Video:
-        return self.decoder(self.post_quant_conv(latents), stream).clamp(-1, 1)
+        return self.unfolded(self.decoder(self.post_quant_conv(latents), stream))
+
+    def unfolded(self, decoded: Video) -> Video:
+        """Pixels in [-1, 1] of what the decoder gives, whose channels are patches of pixels."""
+        p = self.config.patch_px
+        return rearrange(decoded, "b (c q p) t h w -> b c t (h p) (w q)", p=p, q=p).contiguous().clamp(-1, 1)
 
     def _latent_statistics(self, latents: Video) -> tuple[Tensor, Tensor]:
         mean, std = (latents.new_tensor(v) for v in (self.config.latents_mean, self.config.latents_std))
@@ -88,15 +92,14 @@ class Encoder(nn.Module):
         for block in self.down_blocks:
             x = block(x, stream)
         x = self.mid_block(x, stream)
-        return self.conv_out(F.silu(self.norm_out(x)), stream)
+        return self.conv_out(x, stream, norm=self.norm_out)
 
 
 class Decoder(nn.Module):
-    """Latents to pixels."""
+    """Latents to pixels, or patches of pixels folded into channels."""
 
     def __init__(self, config: WanAutoencoderConfig) -> None:
         super().__init__()
-        self.patch_px = config.patch_px
         widths = config.decoder_widths
         self.conv_in = WanCausalConv3d(config.z_dim, widths[0])
         self.mid_block = MidBlock(widths[0])
@@ -114,11 +117,9 @@ class Decoder(nn.Module):
         self.conv_out = WanCausalConv3d(widths[-1], config.out_channels)
 
     def forward(self, latents: Video, stream: Stream | None = None) -> Video:
-        """(b c t h w), contiguous."""
+        """(b c t h w), channels-last in memory."""
         x = self.conv_in(latents.contiguous(memory_format=torch.channels_last_3d), stream)
         x = self.mid_block(x, stream)
         for block in self.up_blocks:
             x = block(x, stream)
-        x = self.conv_out(F.silu(self.norm_out(x)), stream)
-        p = self.patch_px
-        return rearrange(x, "b (c q p) t h w -> b c t (h p) (w q)", p=p, q=p).contiguous()
+        return self.conv_out(x, stream, norm=self.norm_out)

@@ -2,15 +2,20 @@
 
 Legend: b batch, c channels, t frames, h height, w width; r, s factors of time and space. Blocks that mix frames take the
 stream of a chunked pass, or None for a whole clip. The clip's first frame passes every change of frame rate alone.
+Without gradients norm and activation are written into the buffer that a convolution reads, and rounded once; repeated pixels are
+never made.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from einops import rearrange, reduce
 from torch import Tensor, nn
 
+from kinema.models.autoencoders.lean import convolve_phases, empty_video, folded_kernels, pixel_blocks
 from kinema.models.layers.causal_conv import Stream, Video, at_start, fold_frames, look_back, unfold_frames
 
 
@@ -23,8 +28,17 @@ class WanRmsNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(b c ...) with a root mean square of ``gamma`` at every pixel, in x's dtype."""
-        scale = self.gamma.float() * x.shape[1] ** 0.5
-        return (F.normalize(x.float(), dim=1) * scale).to(x.dtype)
+        return (F.normalize(x.float(), dim=1) * self._scale()).to(x.dtype)
+
+    def write_silu(self, out: Video, x: Video) -> None:
+        """silu(norm(x)) into ``out``, block by block; the plain layers round after the norm as well."""
+        scale = self._scale().flatten()
+        for to, source in zip(map(pixel_blocks, out), map(pixel_blocks, x), strict=True):
+            for to_block, block in zip(to, source, strict=True):
+                to_block.copy_(F.silu(F.normalize(block.float(), dim=-1).mul_(scale), inplace=True))
+
+    def _scale(self) -> Tensor:
+        return self.gamma.float() * self.gamma.shape[0] ** 0.5
 
 
 class WanCausalConv3d(nn.Conv3d):
@@ -34,9 +48,34 @@ class WanCausalConv3d(nn.Conv3d):
         _, height, width = kernel_size
         super().__init__(in_channels, out_channels, kernel_size, padding=(0, height // 2, width // 2))
 
-    def forward(self, x: Video, stream: Stream | None = None) -> Video:
-        """The convolved video, of the same size."""
-        return super().forward(look_back(self, x, self.kernel_size[0] - 1, zeros=True, stream=stream))
+    def forward(self, x: Video, stream: Stream | None = None, *, norm: WanRmsNorm | None = None) -> Video:
+        """The convolved video, of the same size; that of silu(norm(x)) if a ``norm`` is given."""
+        num_past = self.kernel_size[0] - 1
+        x = self._behind_past(x, num_past, stream, norm)
+        weight = self.weight
+        if x.shape[2] == num_past + 1 and at_start(stream):
+            # a single frame has nothing but zeros before it
+            x, weight = x[:, :, num_past:], weight[:, :, num_past:]
+        return F.conv3d(x, weight, self.bias, padding=self.padding)  # pyright: ignore[reportArgumentType]
+
+    def _behind_past(self, x: Video, num_past: int, stream: Stream | None, norm: WanRmsNorm | None) -> Video:
+        """``x``, or silu(norm(x)), after the frames before it."""
+        if norm is None or not _is_lean():
+            return look_back(self, x if norm is None else F.silu(norm(x)), num_past, zeros=True, stream=stream)
+        b, c, t, h, w = x.shape
+        past = None if stream is None else stream.past.get(self)
+        buffer = empty_video(x, (b, c, num_past + t, h, w))
+        buffer[:, :, :num_past] = 0 if past is None else past
+        norm.write_silu(buffer[:, :, num_past:], x)
+        if stream is not None:
+            # clone: a view would keep the whole chunk alive.
+            stream.past[self] = buffer[:, :, t:].clone()
+        return buffer
+
+
+def _is_lean() -> bool:
+    """Whether buffers may be written into: no gradient is asked for, and no compiler looks on."""
+    return not torch.is_grad_enabled() and not torch.compiler.is_compiling()
 
 
 class ResidualBlock(nn.Module):
@@ -52,9 +91,10 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Video, stream: Stream | None = None) -> Video:
         """Same frames, height and width; ``out_channels`` channels."""
-        y = self.conv1(F.silu(self.norm1(x)), stream)
-        y = self.conv2(F.silu(self.norm2(y)), stream)
-        return y + (x if self.conv_shortcut is None else self.conv_shortcut(x))
+        y = self.conv1(x, stream, norm=self.norm1)
+        y = self.conv2(y, stream, norm=self.norm2)
+        x = x if self.conv_shortcut is None else self.conv_shortcut(x)
+        return y.add_(x) if _is_lean() else y + x
 
 
 def residual_blocks(in_channels: int, out_channels: int, num_blocks: int) -> nn.ModuleList:
@@ -129,7 +169,11 @@ class Upsample(nn.Module):
         """The larger video."""
         if self.time_conv is not None:
             x = self._double_time(self.time_conv, x, stream)
-        return unfold_frames(self.resample(fold_frames(x)), x.shape[2])
+        if not _is_lean():
+            return unfold_frames(self.resample(fold_frames(x)), x.shape[2])
+        conv: Any = self.resample[1]
+        kernels = folded_kernels(conv.weight[:, :, None], (1, 2))
+        return convolve_phases(F.pad(x, (1, 1, 1, 1)), kernels, conv.bias)
 
     def _double_time(self, conv: WanCausalConv3d, x: Video, stream: Stream | None) -> Video:
         first, x = x.tensor_split([1 if at_start(stream) else 0], dim=2)

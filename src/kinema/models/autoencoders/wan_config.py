@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from kinema.core.errors import InvalidInput
 from kinema.core.geometry import Compression
 
+# Rows of latents that a decode in strips makes at a time.
+STRIP_ROWS = 16
+
 
 @dataclass(frozen=True, kw_only=True)
 class WanAutoencoderConfig:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
+from kinema.models.layers.products import products_as_set
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LowRank:
@@ -21,4 +23,6 @@ class LowRank:
 
     def dense(self) -> Float[Tensor, "o i"]:
         """The whole change, in fp32."""
-        return self.scale * (self.up.float() @ self.down.float())
+        # blocks are fetched ahead, and merged, while another thread computes
+        with products_as_set():
+            return self.scale * (self.up.float() @ self.down.float())

@@ -44,6 +44,7 @@ class Facts:
     keyframes_at: tuple[float, ...] = ()
     longest: int | None = None
     more_fps: tuple[float, ...] = ()
+    decodes: tuple[str, ...] = ("default", "exact")
 
 
 def make_card(
@@ -56,6 +57,7 @@ def make_card(
     cost: CostFormula,
 ) -> ModelCard:
     """The card of ``folder``; parameters and bytes are those of its files. Raises: WeightsError."""
+    folder.config("scheduler")  # that it is there; the networks' were asked for
     tensors = {name: folder.tensors(name) for name in folder.components}
     return ModelCard(
         name=folder.name,
@@ -85,6 +87,7 @@ def make_card(
         blocks=streamed_blocks(folder),
         keyframes_at=facts.keyframes_at,
         one_spelling=False,
+        decodes=facts.decodes,
     )
 
 
@@ -114,11 +117,13 @@ def check_classes(folder: ModelFolder, wanted: Mapping[str, tuple[str, ...]]) ->
             raise WeightsError(component, name, f"must be {choices(classes)} in a {folder.pipeline}")
 
 
-def check_pairs(folder: ModelFolder, pairs: Mapping[str, tuple[Any, Any]]) -> None:
-    """Raises: WeightsError where two components say different things: ``pairs`` is what about -> (here, there)."""
-    for what, (here, there) in pairs.items():
-        if here != there:
-            raise WeightsError("model", folder.name, f"{what}: {here} here and {there} there, which don't fit")
+def check_fit(folder: ModelFolder, said: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raises: WeightsError where two say different things: ``said`` is what about -> who -> what they say."""
+    for what, values in said.items():
+        first, *others = values.values()
+        if any(value != first for value in others):
+            told = ", ".join(f"{value} by its {who}" for who, value in values.items())
+            raise WeightsError("model", folder.name, f"{what}: {told}; they must be the same")
 
 
 def config_of(folder: ModelFolder, component: str, config_class: type) -> Any:

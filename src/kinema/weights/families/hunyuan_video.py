@@ -17,7 +17,7 @@ from kinema.weights.families.costs import FP32_BYTES, LIVE_MAPS, polynomial
 from kinema.weights.families.facts import (
     Facts,
     check_classes,
-    check_pairs,
+    check_fit,
     compression_of,
     config_of,
     count,
@@ -88,26 +88,30 @@ def _facts(folder: ModelFolder, transformer: VideoTransformerConfig) -> Facts:
         conditions=("keyframes",) if sees_picture else (),
         needs=("keyframes",) if sees_picture else (),
         keyframes_at=(0.0,) if sees_picture else (),
+        decodes=("default", "exact", "frugal", "tiles"),
     )
 
 
 def _check_fit(folder: ModelFolder, transformer: VideoTransformerConfig, vae: VideoAutoencoderConfig) -> None:
     kind, channels = transformer.image_condition_type, vae.latent_channels
     text = section(folder.config("text_encoder"), "text_config")  # one that sees pictures, too, has it there
-    pairs = {
-        "image-to-video of pipeline and transformer": ("ImageToVideo" in folder.pipeline, kind is not None),
-        "channels into the transformer": (
-            transformer.in_channels,
-            2 * channels + 1 if kind == "latent_concat" else channels,
-        ),
-        "channels out of the transformer": (transformer.out_channels, channels),
-        "width of the text": (transformer.text_embed_dim, count(text, "text_encoder", "hidden_size")),
-        "width of the pooled text": (
-            transformer.pooled_projection_dim,
-            count(folder.config("text_encoder_2"), "text_encoder_2", "hidden_size"),
-        ),
+    said = {
+        "image-to-video": {"pipeline": "ImageToVideo" in folder.pipeline, "transformer": kind is not None},
+        "channels into the transformer": {
+            "transformer": transformer.in_channels,
+            "vae": 2 * channels + 1 if kind == "latent_concat" else channels,
+        },
+        "channels out of the transformer": {"transformer": transformer.out_channels, "vae": channels},
+        "width of the text": {
+            "transformer": transformer.text_embed_dim,
+            "text_encoder": count(text, "text_encoder", "hidden_size"),
+        },
+        "width of the pooled text": {
+            "transformer": transformer.pooled_projection_dim,
+            "text_encoder_2": count(folder.config("text_encoder_2"), "text_encoder_2", "hidden_size"),
+        },
     }
-    check_pairs(folder, pairs)
+    check_fit(folder, said)
 
 
 def _cost(folder: ModelFolder, transformer: VideoTransformerConfig, vae: VideoAutoencoderConfig) -> CostFormula:
@@ -128,4 +132,5 @@ def _cost(folder: ModelFolder, transformer: VideoTransformerConfig, vae: VideoAu
         text=2.0 * language_model * (_PROMPT_TOKENS + 95),
         activation_bytes_per_token=FP32_BYTES * transformer.width * LIVE_MAPS,
         activation_bytes_per_pixel=FP32_BYTES * vae.decoder_channels[0] * LIVE_MAPS,
+        kept_bytes_per_pixel=FP32_BYTES * vae.decoder_channels[0] * 2,
     )

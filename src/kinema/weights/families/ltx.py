@@ -14,7 +14,7 @@ from kinema.core.errors import WeightsError
 from kinema.models.autoencoders.ltx_config import STEPS, LtxAutoencoderConfig
 from kinema.models.transformers.ltx_config import LtxTransformerConfig
 from kinema.weights.families.costs import FP32_BYTES, LIVE_MAPS, work
-from kinema.weights.families.facts import Facts, check_classes, check_pairs, compression_of, config_of, count, make_card
+from kinema.weights.families.facts import Facts, check_classes, check_fit, compression_of, config_of, count, make_card
 from kinema.weights.header import TensorInfo
 
 if TYPE_CHECKING:
@@ -69,17 +69,15 @@ def card(folder: ModelFolder) -> ModelCard:
     transformer: LtxTransformerConfig = config_of(folder, "transformer", LtxTransformerConfig)
     vae: LtxAutoencoderConfig = config_of(folder, "vae", LtxAutoencoderConfig)
     settings(folder)
-    check_pairs(
-        folder,
-        {
-            "channels into the transformer": (transformer.in_channels, vae.latent_channels),
-            "channels out of the transformer": (transformer.out_channels, vae.latent_channels),
-            "width of the text": (
-                transformer.caption_channels,
-                count(folder.config("text_encoder"), "text_encoder", "d_model"),
-            ),
+    said = {
+        "channels into the transformer": {"transformer": transformer.in_channels, "vae": vae.latent_channels},
+        "channels out of the transformer": {"transformer": transformer.out_channels, "vae": vae.latent_channels},
+        "width of the text": {
+            "transformer": transformer.caption_channels,
+            "text_encoder": count(folder.config("text_encoder"), "text_encoder", "d_model"),
         },
-    )
+    }
+    check_fit(folder, said)
     factors = vae.compression
     return make_card(
         folder,

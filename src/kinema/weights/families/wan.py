@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from kinema.core.card import CostFormula, ModelCard
 from kinema.core.errors import WeightsError
-from kinema.models.autoencoders.wan_config import WanAutoencoderConfig
+from kinema.models.autoencoders.wan_config import STRIP_ROWS, WanAutoencoderConfig
 from kinema.weights.families.costs import FP32_BYTES, LIVE_MAPS, autoencoder_per_pixel, work
 from kinema.weights.families.facts import (
     Facts,
     check_classes,
-    check_pairs,
+    check_fit,
     compression_of,
     config_of,
     count,
@@ -52,6 +52,7 @@ WAN_2_1 = Facts(
     guidance=5.0,
     text_tokens=_PROMPT_TOKENS,
     joint_text=False,
+    decodes=("default", "exact", "frugal", "tiles"),
 )
 # Above ``boundary_ratio`` the first expert serves, with the first guidance; below it the second.
 WAN_2_2_A14B = replace(WAN_2_1, version="2.2", steps=40, guidance=4.0, guidance_2=3.0)
@@ -111,27 +112,30 @@ def _check_fit(folder: ModelFolder, transformer: Mapping[str, Any], vae: WanAuto
     channels = vae.z_dim
     # the picture's latents, and a mask with a channel for each frame of a latent one
     in_channels = 2 * channels + vae.scale_factor_temporal if sees_picture else channels
-    pairs: dict[str, tuple[Any, Any]] = {}
+    said: dict[str, dict[str, Any]] = {}
     for name in ("transformer", "transformer_2"):
         if name in folder.components:
             config = folder.config(name)
-            pairs |= {
-                f"channels into the {name}": (count(config, name, "in_channels"), in_channels),
-                f"channels out of the {name}": (config.get("out_channels") or config.get("in_channels"), channels),
-                f"width of the {name}'s text": (
-                    count(config, name, "text_dim"),
-                    count(folder.config("text_encoder"), "text_encoder", "d_model"),
-                ),
+            said |= {
+                f"channels into the {name}": {name: count(config, name, "in_channels"), "vae": in_channels},
+                f"channels out of the {name}": {
+                    name: config.get("out_channels") or config.get("in_channels"),
+                    "vae": channels,
+                },
+                f"width of the {name}'s text": {
+                    name: count(config, name, "text_dim"),
+                    "text_encoder": count(folder.config("text_encoder"), "text_encoder", "d_model"),
+                },
             }
     if transformer.get("image_dim") is not None:
         config = section(folder.config("image_encoder"), "vision_config")
         seen = count(config, "image_encoder", "hidden_size")
-        pairs["width of the picture"] = (transformer["image_dim"], seen)
-    pairs["experts and boundary_ratio"] = (
-        "transformer_2" in folder.components,
-        folder.settings.get("boundary_ratio") is not None,
-    )
-    check_pairs(folder, pairs)
+        said["width of the picture"] = {"transformer": transformer["image_dim"], "image_encoder": seen}
+    said["two experts"] = {
+        "components": "transformer_2" in folder.components,
+        "boundary_ratio": folder.settings.get("boundary_ratio") is not None,
+    }
+    check_fit(folder, said)
 
 
 def _cost(folder: ModelFolder, transformer: Mapping[str, Any], vae: WanAutoencoderConfig) -> CostFormula:
@@ -155,6 +159,8 @@ def _cost(folder: ModelFolder, transformer: Mapping[str, Any], vae: WanAutoencod
         text=work(folder.tensors("text_encoder").values(), _PROMPT_TOKENS),
         activation_bytes_per_token=FP32_BYTES * widest * LIVE_MAPS,
         activation_bytes_per_pixel=FP32_BYTES * finest * LIVE_MAPS,
+        # with halos as measured: at the coarser levels they are wider
+        strip_px=2.0 * STRIP_ROWS * vae.scale_factor_spatial,
     )
 
 

@@ -11,9 +11,10 @@ from safetensors.torch import save
 from kinema.core.errors import InvalidInput
 from kinema.core.plan import RunPlan
 from kinema.core.request import GenerationRequest
+from kinema.engine.choose import current_isa
 from kinema.engine.state import GenerationState
 
-FORMAT = "1"
+FORMAT = "2"
 
 
 def state_to_bytes(state: GenerationState, *, owner: str) -> bytes:
@@ -26,6 +27,7 @@ def state_to_bytes(state: GenerationState, *, owner: str) -> bytes:
         "plan": json.dumps(state.plan.to_dict()),
         "model_hash": state.model_hash,
         "step": str(state.step),
+        "inputs": json.dumps(dict(state.inputs)),
     }
     return save({name: t.contiguous() for name, t in tensors.items()}, metadata=facts)
 
@@ -37,7 +39,9 @@ def read_state(path: Path) -> GenerationState:
             facts = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no dict
         if facts.get("format") != FORMAT:
-            raise InvalidInput("checkpoint", facts.get("format"), f"is of another format; this version reads {FORMAT}")
+            raise InvalidInput(
+                "checkpoint", path.name, f"is of another version ({facts.get('format')}; this one reads {FORMAT})"
+            )
         return GenerationState(
             request=GenerationRequest.from_dict(json.loads(facts["request"])),
             plan=RunPlan.from_dict(json.loads(facts["plan"])),
@@ -45,6 +49,15 @@ def read_state(path: Path) -> GenerationState:
             step=int(facts["step"]),
             latents=tensors.pop("latents"),
             memory=tuple(tensors[f"memory.{i}"] for i in range(len(tensors))),
+            inputs=json.loads(facts["inputs"]),
         )
     except (SafetensorError, OSError, KeyError, ValueError) as e:
         raise InvalidInput("checkpoint", path.name, f"can't be read: {type(e).__name__}") from e
+
+
+def check_place(state: GenerationState, *, model_hash: str, device: str) -> None:
+    """Raises: InvalidInput unless weights, device and its instructions are those of ``state``: elsewhere bits would differ."""
+    here = (model_hash, device, current_isa(device))
+    there = (state.model_hash, state.plan.device, state.plan.isa)
+    if here != there:
+        raise InvalidInput("checkpoint", there, f"was made elsewhere; here it would be {here}")
