@@ -17,7 +17,7 @@ from torch import Tensor
 
 from kinema.accel import shelf
 from kinema.accel.shelf import FileShelf
-from kinema.core.errors import StorageError
+from kinema.core.errors import OutOfMemory
 from kinema.models.autoencoders.chunked import State
 
 
@@ -76,7 +76,7 @@ def test_a_full_disk_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch) -> N
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(shelf, "_write", full)
-    with pytest.raises(StorageError, match=f"{folder}: no space left on the disk"):
+    with pytest.raises(OutOfMemory, match=f"{folder}: no space left on the disk"):
         FileShelf(0).put(states()[0])
 
 
@@ -90,7 +90,7 @@ def test_a_file_that_may_not_grow_is_said_once(
     before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
     try:
-        with pytest.raises(StorageError, match="past the file size"):
+        with pytest.raises(OutOfMemory, match="past the file size"):
             passed_through(FileShelf(0), [(torch.ones(1, 1, 1, 1, 500), None)] * num_states)
         gc.collect()
     finally:
@@ -103,11 +103,11 @@ def test_a_file_that_may_not_grow_is_said_once(
 def test_no_folder_with_room_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(tempfile, "tempdir", None)
     monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: [str(tmp_path / "none")])
-    with pytest.raises(StorageError, match="^no folder for temporary files .*TMPDIR"):
+    with pytest.raises(OutOfMemory, match="decode: no folder for temporary files .*TMPDIR"):
         FileShelf(0).put(states()[0])
 
 
 def test_a_folder_that_isn_t_there_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(folder / "none"))
-    with pytest.raises(StorageError, match="none: the folder does not exist"):
+    with pytest.raises(OutOfMemory, match="none: the folder does not exist"):
         FileShelf(0).put(states()[0])

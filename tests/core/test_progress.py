@@ -44,6 +44,13 @@ def test_later_phases_are_added_and_nothing_is_negative(clock: SimpleNamespace) 
     assert etas == [8.0, 7.0, 7.0]
 
 
+def test_several_steps_at_once_share_their_time(clock: SimpleNamespace) -> None:
+    steps = StepClock(steps=9, _last=100.0)
+    ticks(clock, steps, 50.0)
+    clock.now += 12
+    assert steps.tick(4) == 4 * 3.0
+
+
 def test_a_real_clock_runs_forwards() -> None:
     steps = StepClock(steps=3)
     assert 0 <= steps.tick() < 60

@@ -8,11 +8,12 @@ import tempfile
 import weakref
 from collections import deque
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
 
-from kinema.core.errors import StorageError, storage_errors
+from kinema.core.errors import OutOfMemory, StorageError, storage_errors
 from kinema.models.autoencoders.chunked import State
 from kinema.models.layers.causal_conv import Video
 
@@ -26,7 +27,7 @@ class FileShelf:
     The file has no name and is gone with the process, however that ends. It lies in the folder of temporary files (``TMPDIR``), or in
     ``/var/tmp`` where that would be ``/tmp``, which may be memory.
 
-    Raises: StorageError where the disk is full.
+    Raises: OutOfMemory, whose cause is a StorageError, where the disk is full.
     """
 
     def __init__(self, memory_bytes: float) -> None:
@@ -42,7 +43,7 @@ class FileShelf:
         if self._room >= 0:
             self._here.append(state)
             return
-        with storage_errors(folder := _folder()):
+        with _room() as folder:
             if self._file is None:
                 # what were left in a buffer would be written once more when a full disk's file is closed
                 self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 - it outlives this
@@ -57,12 +58,23 @@ class FileShelf:
             yield self._here.popleft()
         if self._file is None:
             return
-        with io.BufferedReader(self._file) as file, storage_errors(_folder()):
+        with io.BufferedReader(self._file) as file, _room():
             file.seek(0)
             while self._headers:
                 video, shortcut = self._headers.popleft()
                 # no name: this waits here for the next, and would hold it
                 yield _read(file, video), None if shortcut is None else _read(file, shortcut)
+
+
+@contextmanager
+def _room() -> Iterator[str]:
+    """The folder of temporary files; where it has no room, that is as where memory runs out."""
+    try:
+        folder = _folder()
+        with storage_errors(folder):
+            yield folder
+    except StorageError as e:
+        raise OutOfMemory(f"out of room during decode: {e}") from e
 
 
 def _folder() -> str:

@@ -66,10 +66,10 @@ class StepClock:
     _last: float = field(default_factory=time.monotonic)
     _durations: list[float] = field(default_factory=list)
 
-    def tick(self) -> float:
-        """Marks a step as done and returns the seconds expected to remain, ``after_s`` of later phases included."""
+    def tick(self, steps: int = 1) -> float:
+        """Marks ``steps`` as done and returns the seconds expected to remain, ``after_s`` of later phases included."""
         now = time.monotonic()
-        self._durations.append(now - self._last)
+        self._durations += [(now - self._last) / steps] * steps
         self._last = now
         steady = sorted(self._durations[1:] or self._durations)
         remaining = max(0, self.steps - len(self._durations))

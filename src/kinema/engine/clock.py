@@ -18,7 +18,7 @@ class RunClock:
     def __init__(self, observer: Observer, cancel: CancelToken | None, *, decode_share: float = 0.0) -> None:
         self._observer, self._cancel = observer, cancel or CancelToken()
         self._decode_share = decode_share
-        self._clock, self._phase, self._steps = StepClock(steps=0), "load", 0
+        self._clock, self._step, self._steps = StepClock(steps=0), 0, 0
         self._last, self._fastest_s = time.monotonic(), float("inf")
 
     def check(self, phase: Phase) -> None:
@@ -28,16 +28,16 @@ class RunClock:
     def start(self, phase: Phase, steps: int, *, done: int = 0) -> None:
         """Says that ``phase`` begins, with ``steps`` to do of which ``done`` are done already."""
         self.check(phase)
-        self._clock, self._phase, self._steps = StepClock(steps=steps - done), phase, steps
+        self._clock, self._step, self._steps = StepClock(steps=steps - done), done, steps
         self._last, self._fastest_s = time.monotonic(), float("inf")
         self._observer(Progress(phase=phase, step=done, steps=steps))
 
     def done(self, phase: Phase, step: int, *, preview: Any = None, sample: int = 0) -> None:
         """Says that ``step`` steps of ``phase`` are done, then looks whether to stop."""
-        now = time.monotonic()
-        self._fastest_s = min(self._fastest_s, now - self._last)
-        self._last = now
+        now, steps = time.monotonic(), max(1, step - self._step)
+        self._fastest_s = min(self._fastest_s, (now - self._last) / steps)
+        self._last, self._step = now, step
         self._clock.after_s = self._decode_share * self._fastest_s if phase == "denoise" else 0.0
-        eta_s = self._clock.tick()
+        eta_s = self._clock.tick(steps)
         self._observer(Progress(phase=phase, step=step, steps=self._steps, eta_s=eta_s, preview=preview, sample=sample))
         self.check(phase)

@@ -12,13 +12,14 @@ from torch import Tensor
 
 from kinema.engine.families.family import Family
 from kinema.engine.resolve import ResolvedRequest
+from kinema.models.autoencoders.work import OnWork
 
 
 def decode_chunks(
-    family: Family, latents: Float[Tensor, "1 c t h w"], mode: str, request: ResolvedRequest
+    family: Family, latents: Float[Tensor, "1 c t h w"], mode: str, request: ResolvedRequest, on_work: OnWork
 ) -> Iterator[UInt8[np.ndarray, "t h w 3"]]:
     """Frames of normalised ``latents`` in order, as `Family.decode` gives them."""
-    for pixels in family.decode(latents, mode, request):
+    for pixels in family.decode(latents, mode, request, on_work):
         yield to_frames(pixels)
 
 

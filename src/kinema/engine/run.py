@@ -173,25 +173,36 @@ class Run:
     def chunks(self, family: Family, latents: Tensor, *, sample: int = 0) -> Iterator[np.ndarray]:
         """The frames of one clip, of ``latents`` (1 c t h w), chunk by chunk. Between chunks other runs may go on.
 
-        Raises: OutOfMemory, also where the disk is full that a frugal decode needs.
+        A step of the clock is a latent frame, or as much of the work, where that is done before there are frames.
+        Raises: OutOfMemory, also where the disk is full that a frugal decode needs; Cancelled.
         """
         video, compression = self.requests[sample].video, self.folder.card.compression
-        chunks = decode_chunks(family, latents, self.plan.decode, self.requests[sample])
-        self.clock.start("decode", self.requests[sample].latent.frames)
-        num_frames = 0
+        num_done, num_frames, num_latent_frames = 0, 0, self.requests[sample].latent.frames
+
+        def tell(num: int) -> None:
+            nonlocal num_done
+            if num > num_done:
+                num_done = num
+                self.clock.done("decode", num, sample=sample)
+            self.clock.check("decode")
+
+        chunks = decode_chunks(
+            family,
+            latents,
+            self.plan.decode,
+            self.requests[sample],
+            on_work=lambda share: tell(int(share * num_latent_frames)),
+        )
+        self.clock.start("decode", num_latent_frames)
         while num_frames < video.frames:
-            try:
-                with (
-                    run_scope(self.plan.threads, device=self.plan.device),
-                    self.meter.phase("decode"),
-                    memory_errors("decode", self.cost.peak_bytes),
-                ):
-                    chunk = next(chunks)
-            except StorageError as e:
-                # the decode's own, and not that of whoever watches
-                raise OutOfMemory(f"out of room during decode: {e}") from e
+            with (
+                run_scope(self.plan.threads, device=self.plan.device),
+                self.meter.phase("decode"),
+                memory_errors("decode", self.cost.peak_bytes),
+            ):
+                chunk = next(chunks)
             num_frames += len(chunk)
-            self.clock.done("decode", 1 + compression.latent_frame_of(num_frames - 1), sample=sample)
+            tell(1 + compression.latent_frame_of(num_frames - 1))
             yield chunk
 
     def clip(self, frames: np.ndarray, *, index: int = 0) -> Clip:

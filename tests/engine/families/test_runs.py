@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from kinema.accel import shelf
-from kinema.core.errors import InvalidInput, OutOfMemory, StorageError, WeightsError
+from kinema.core.errors import Cancelled, InvalidInput, OutOfMemory, StorageError, WeightsError
 from kinema.core.plan import RunPlan
-from kinema.core.progress import Progress, ignore_progress
+from kinema.core.progress import CancelToken, Progress, ignore_progress
 from kinema.core.request import GenerationRequest
 from kinema.engine.clock import RunClock
 from kinema.engine.families import hunyuan_video as hunyuan_module
@@ -111,8 +111,8 @@ def test_the_card_names_the_ways_in_which_the_family_decodes(models: dict[str, M
 def failing(real: Any, family: type, modes: set[str], *, after: int) -> Any:
     """``family``'s decode, out of memory after so many chunks in any of ``modes``."""
 
-    def decode(self: Any, latents: Tensor, mode: str, request: Any) -> Iterator[Tensor]:
-        for i, chunk in enumerate(real(self, latents, mode, request)):
+    def decode(self: Any, latents: Tensor, mode: str, request: Any, on_work: Any) -> Iterator[Tensor]:
+        for i, chunk in enumerate(real(self, latents, mode, request, on_work)):
             if mode in modes and i == after:
                 raise RuntimeError(WITHOUT_MEMORY)
             yield chunk
@@ -176,16 +176,41 @@ def test_wan_s_frames_are_made_in_strips_where_memory_runs_out(
     assert clip.recipe["notes"] == ["memory ran out in the decode (default), so it was done again with less (frugal)"]
 
 
-def test_whoever_watches_and_meets_a_full_disk_ends_the_run(models: dict[str, Model]) -> None:
-    seen: list[Progress] = []
-
+@pytest.mark.parametrize("at_step", [0, 1])
+def test_whoever_watches_and_meets_a_full_disk_ends_the_run(models: dict[str, Model], at_step: int) -> None:
     def watch(event: Progress) -> None:
-        if event.phase == "decode" and not seen:
-            seen.append(event)
+        if event.phase == "decode" and event.step == at_step:
             raise StorageError("the watcher's disk is full")
 
     with pytest.raises(StorageError, match="^the watcher's"):
-        models["text"].engine().generate(request(steps=1), observer=watch)
+        models["text"].engine(decode="frugal").generate(request(steps=1), observer=watch)
+
+
+@pytest.mark.parametrize(
+    "name, mode",
+    [("text", "exact"), ("text", "frugal"), ("text", "default"), ("experts", "frugal"), ("experts", "tiles")],
+)
+def test_a_decode_can_be_stopped_before_its_first_frames_and_done_again(
+    models: dict[str, Model], monkeypatch: pytest.MonkeyPatch, name: str, mode: str
+) -> None:
+    engine, asked = models[name].engine(decode=mode), request(size="272x144", frames=13, steps=1)
+    events: list[Progress] = []
+    whole = engine.generate(asked, observer=events.append)
+    steps = [e.step for e in events if e.phase == "decode"]
+    assert steps == [0, 1, 2, 3, 4]
+    states: list[GenerationState] = []
+    token, family = CancelToken(), {"text": hunyuan_module.HunyuanVideo, "experts": wan_module.Wan}[name]
+
+    def stop(event: Progress) -> None:
+        if event.phase == "decode" and event.step == 1:
+            token.cancel()
+
+    with monkeypatch.context() as watched:
+        # the first chunk is never reached
+        watched.setattr(family, "decode", failing(family.decode, family, {mode}, after=0))
+        with pytest.raises(Cancelled, match="during decode"):
+            engine.generate(asked, observer=stop, cancel=token, on_state=states.append)
+    assert engine.generate(asked, resume=states[-1]).digest == whole.digest
 
 
 @pytest.mark.parametrize("after", [0, 1])

@@ -143,7 +143,7 @@ class TestStatisticsOfTheChunksSoFar:
             assert affine is not None
             return lean.normed(state[0], affine), None
 
-        step, end = chunked.Step(run=run, norm=norm), 0
+        step, end = chunked.Step(work=1, run=run, norm=norm), 0
         for result in chunked.run_at_once([step], x.split([1, 5, 3], dim=2)):
             start, end = end, end + result.shape[2]
             assert largest_error(result, norm(x[:, :, :end])[:, :, start:]) < 2e-6

@@ -17,6 +17,7 @@ from kinema.engine.clock import RunClock
 from kinema.engine.families.parts import Parts
 from kinema.engine.resolve import ResolvedRequest
 from kinema.flow.steppers import Predictor, Stepper
+from kinema.models.autoencoders.work import OnWork
 from kinema.weights.folder import ModelFolder
 
 # of an autoencoder whose stream is exact: a latent frame at a time is the least, and nothing is lost by it
@@ -70,11 +71,12 @@ class Family(Protocol):
         ...
 
     def decode(
-        self, latents: Float[Tensor, "1 c t h w"], mode: str, request: ResolvedRequest
+        self, latents: Float[Tensor, "1 c t h w"], mode: str, request: ResolvedRequest, on_work: OnWork
     ) -> Iterator[Float[Tensor, "1 3 f y x"]]:
         """Pixels of normalised ``latents``, about [-1, 1], in order and in chunks of any length; ``mode`` is one of `decode_modes`.
 
-        ``request`` is what they were made for: some decoders take noise, which is of its seed.
+        ``request`` is what they were made for: some decoders take noise, which is of its seed. ``on_work`` is told of the work where
+        much of it is done before the first chunk, or a chunk is long.
         """
         ...
 

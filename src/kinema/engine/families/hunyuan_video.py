@@ -35,6 +35,7 @@ from kinema.flow.published import PublishedSampler
 from kinema.models.autoencoders.chunked import MemoryShelf
 from kinema.models.autoencoders.tiling import TIME_TILES, Tiles, decode_tiled
 from kinema.models.autoencoders.video import VideoAutoencoder
+from kinema.models.autoencoders.work import OnWork
 from kinema.models.text.hunyuan_video import (
     KEEP_EVERY,
     NEGATIVE_KEEP_EVERY,
@@ -131,14 +132,16 @@ class HunyuanVideo:
             known=known,
         )
 
-    def decode(self, latents: Tensor, mode: str, request: ResolvedRequest) -> Iterator[Tensor]:
+    def decode(self, latents: Tensor, mode: str, request: ResolvedRequest, on_work: OnWork) -> Iterator[Tensor]:
         """Pixels, tile by tile or as `VideoAutoencoder.decode_stream` gives them."""
         raw = self.vae.denormalise(latents.float()).to(dtype_of(self.vae, "quant_conv"))
 
         def chunks() -> Iterator[Tensor]:
             if mode in ("default", "tiles"):
-                return decode_tiled(self.vae, raw, TIME_TILES if mode == "default" else Tiles())
-            return self.vae.decode_stream(raw, make_shelf=frugal_shelf if mode == "frugal" else MemoryShelf)
+                tiles = TIME_TILES if mode == "default" else Tiles()
+                return decode_tiled(self.vae, raw, tiles, on_work=on_work)
+            make_shelf = frugal_shelf if mode == "frugal" else MemoryShelf
+            return self.vae.decode_stream(raw, make_shelf=make_shelf, on_work=on_work)
 
         shown = self.parts.bring_for("vae", chunks)
         return _without_first(shown, self._num_dropped * self.vae.config.time_compression)

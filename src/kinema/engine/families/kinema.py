@@ -21,6 +21,7 @@ from kinema.flow.guidance import Condition, Guidance
 from kinema.flow.noise import noise
 from kinema.flow.steppers import find_stepper
 from kinema.models.autoencoders.video import VideoAutoencoder
+from kinema.models.autoencoders.work import OnWork
 from kinema.models.text.byte_encoder import ByteTextEncoder
 from kinema.models.transformers.video import VideoTransformer
 from kinema.weights.build import load_sampler
@@ -81,12 +82,12 @@ class Kinema:
             known=conditions.known,
         )
 
-    def decode(self, latents: Tensor, mode: str, request: ResolvedRequest) -> Iterator[Tensor]:
+    def decode(self, latents: Tensor, mode: str, request: ResolvedRequest, on_work: OnWork) -> Iterator[Tensor]:
         """A latent frame's pixels at a time where the autoencoder can stream, else all at once."""
         raw = self.vae.denormalise(latents.float()).to(self.vae_dtype)
         can_stream = self.vae.config.can_stream
         return self.parts.bring_for(
-            "vae", lambda: self.vae.decode_stream(raw) if can_stream else iter([self.vae.decode(raw)])
+            "vae", lambda: self.vae.decode_stream(raw) if can_stream else iter([self.vae.decode(raw, on_work=on_work)])
         )
 
     def _denoise(self, x: Tensor, sigma: Tensor, condition: Condition) -> Tensor:

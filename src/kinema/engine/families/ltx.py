@@ -23,6 +23,7 @@ from kinema.flow.noise import generator
 from kinema.flow.published import PublishedSampler
 from kinema.models.autoencoders.gaussian import sample_latents
 from kinema.models.autoencoders.ltx import LtxAutoencoder
+from kinema.models.autoencoders.work import OnWork
 from kinema.models.text.ltx import LtxText
 from kinema.models.transformers.ltx import LtxTransformer
 from kinema.weights.build import load_published_sampler
@@ -85,7 +86,7 @@ class Ltx:
             known=known,
         )
 
-    def decode(self, latents: Tensor, mode: str, request: ResolvedRequest) -> Iterator[Tensor]:
+    def decode(self, latents: Tensor, mode: str, request: ResolvedRequest, on_work: OnWork) -> Iterator[Tensor]:
         """Pixels a few frames at a time, what the whole gives."""
 
         def chunks() -> Iterator[Tensor]:

@@ -5,9 +5,9 @@ Legend: b batch, c latent channels, t h w latent frames, height and width, m mas
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, cast
+from typing import ClassVar, cast
 
 import torch
 from einops import rearrange
@@ -26,6 +26,7 @@ from kinema.flow.published import PublishedSampler
 from kinema.models.autoencoders.tiling import decode_wan_tiled
 from kinema.models.autoencoders.wan import WanAutoencoder
 from kinema.models.autoencoders.wan_strips import decode_strips
+from kinema.models.autoencoders.work import OnWork
 from kinema.models.text.wan import WanPicture, WanText
 from kinema.models.transformers.wan import WanTransformer
 from kinema.weights.build import load_published_sampler
@@ -76,7 +77,7 @@ class Wan:
         dtype = dtype_of(self.transformers[0], "proj_out")
         self.parts.bring("text_encoder")
         sides = text_rows(texts, len(requests), dtype=dtype, clock=clock)
-        shared, known, frozen = self._picture_inputs(requests, pictures)
+        shared, known, frozen = self._picture_inputs(requests, pictures, clock)
         if any(pictures):
             clock.done("encode", len(requests) + sum(len(p) for p in pictures))
         conditions = [{"text": side["text"], **shared} for side in sides]
@@ -102,15 +103,20 @@ class Wan:
             known=known,
         )
 
-    def decode(self, latents: Tensor, mode: str, request: ResolvedRequest) -> Iterator[Tensor]:
+    def decode(self, latents: Tensor, mode: str, request: ResolvedRequest, on_work: OnWork) -> Iterator[Tensor]:
         """A latent frame's pixels at a time, exactly what the whole gives but in blended tiles."""
         raw = self.vae.denormalise(latents.float()).to(dtype_of(self.vae, "quant_conv"))
         decoders = {"frugal": decode_strips, "tiles": decode_wan_tiled}
-        decode = decoders.get(mode, WanAutoencoder.decode_stream)
-        return self.parts.bring_for("vae", lambda: decode(self.vae, raw))
+
+        def chunks() -> Iterator[Tensor]:
+            if decode := decoders.get(mode):
+                return decode(self.vae, raw, on_work=on_work)
+            return self.vae.decode_stream(raw)
+
+        return self.parts.bring_for("vae", chunks)
 
     def _picture_inputs(
-        self, requests: Sequence[ResolvedRequest], pictures: Sequence[Pictures]
+        self, requests: Sequence[ResolvedRequest], pictures: Sequence[Pictures], clock: RunClock
     ) -> tuple[dict[str, Tensor | None], Tensor | None, Tensor | None]:
         """(what the network is told of the pictures, known latents, where they are)."""
         shared: dict[str, Tensor | None] = {"behind": None, "image": None}
@@ -123,17 +129,17 @@ class Wan:
             frozen = torch.zeros(len(requests), 1, latent.frames, 1, 1, dtype=torch.bool, device=self.device)
             for row, places in enumerate(pictures):
                 for place, picture in places.items():
-                    known[row, :, place] = self._latents([picture_pixels(picture, self.device)])[0, :, 0]
+                    known[row, :, place] = self._latents([picture_pixels(picture, self.device)], clock)[0, :, 0]
                     frozen[row, :, place] = True
             return shared, known, frozen
-        shared["behind"] = torch.cat([self._behind(p, latent.frames) for p in pictures])
+        shared["behind"] = torch.cat([self._behind(p, latent.frames, clock) for p in pictures])
         if self.picture is not None:
             self.parts.bring("image_encoder")
             images = [rearrange(self.picture.encode(list(p.values())), "k n v -> 1 (k n) v") for p in pictures]
             shared["image"] = torch.cat(images).to(dtype)
         return shared, None, None
 
-    def _behind(self, places: Pictures, num_latent_frames: int) -> Tensor:
+    def _behind(self, places: Pictures, num_latent_frames: int, clock: RunClock) -> Tensor:
         """(1, m + c, t, h, w): which frames are given, and the latents of a video that is grey where none is."""
         time = self.vae.config.scale_factor_temporal
         pixels = {place: picture_pixels(picture, self.device) for place, picture in places.items()}
@@ -145,18 +151,20 @@ class Wan:
                 # a picture at the end is the last of the frames that its latent frame holds
                 yield torch.cat([grey.expand(-1, -1, time - 1, -1, -1), pixels.get(place, grey)], dim=2)
 
-        latents = self._latents(chunks())
+        latents = self._latents(chunks(), clock)
         mask = latents.new_zeros(1, time, *latents.shape[2:])
         mask[:, :, 0] = 1
         for place in places:
             mask[:, -1, place] = 1
         return torch.cat([mask, latents], dim=1)
 
-    def _latents(self, chunks: Any) -> Tensor:
-        """Normalised latents, in fp32, of a video in chunks."""
+    def _latents(self, chunks: Iterable[Tensor], clock: RunClock) -> Tensor:
+        """Normalised latents, in fp32, of a video in chunks, between which it can be stopped."""
         self.parts.bring("vae")
-        dtype = dtype_of(self.vae, "quant_conv")
-        means = [mean for mean, _ in self.vae.encode_stream(chunk.to(dtype) for chunk in chunks)]
+        dtype, means = dtype_of(self.vae, "quant_conv"), list[Tensor]()
+        for mean, _ in self.vae.encode_stream(chunk.to(dtype) for chunk in chunks):
+            means.append(mean)
+            clock.check("encode")
         return self.vae.normalise(torch.cat(means, dim=2).float())
 
 

@@ -37,6 +37,7 @@ from kinema.models.autoencoders.blocks import (
     StridedDownsample,
 )
 from kinema.models.autoencoders.lean import Affine, FoldedUpsample, Moments, convolve, normed
+from kinema.models.autoencoders.work import OnWork, Work, ignore_work
 from kinema.models.layers.causal_conv import CausalConv3d, Stream, Video
 
 if TYPE_CHECKING:
@@ -57,12 +58,16 @@ class Step:
     Attributes:
         norm: the norm whose statistics the step's input needs, if it begins with one.
         growth: values that come of one.
+        factor: how many frames come of one, but of the clip's first, and how many rows, and columns, of one.
+        work: about how many products a pixel of a frame takes (of attention, those of its projections).
         multiple: frames come in multiples of it; if it isn't 1, then after the clip's first, which comes alone.
     """
 
     run: Run
+    work: float
     norm: nn.GroupNorm | None = None
     growth: float = 1
+    factor: tuple[int, int] = (1, 1)
     multiple: int = 1
 
 
@@ -94,13 +99,34 @@ class MemoryShelf:
             yield self._states.popleft()
 
 
+def decode(
+    model: VideoAutoencoder,
+    latents: Video,
+    *,
+    make_shelf: Callable[[], Shelf] = MemoryShelf,
+    on_work: OnWork = ignore_work,
+) -> Iterator[Video]:
+    """Pixels of ``latents`` in chunks; see `run`."""
+    num_frames, pixels, total = latents.shape[2], latents[:, 0, 0].numel(), 0.0
+    for step in decoder_steps(model):
+        total += step.work * num_frames * pixels
+        time, space = step.factor
+        num_frames, pixels = 1 + (num_frames - 1) * time, pixels * space**2
+    return run(decoder_steps(model), [latents], make_shelf=make_shelf, work=Work(total, on_work))
+
+
 def run(
-    steps: Iterable[Step], chunks: Iterable[Video], *, make_shelf: Callable[[], Shelf] = MemoryShelf
+    steps: Iterable[Step],
+    chunks: Iterable[Video],
+    *,
+    make_shelf: Callable[[], Shelf] = MemoryShelf,
+    work: Work | None = None,
 ) -> Iterator[Video]:
     """What the steps make of a clip, in chunks; the first comes after all statistics.
 
     Args:
         make_shelf: gives what a norm's input waits on; two are in use at a time.
+        work: told of the steps' work.
     """
     states: Iterator[State] = ((chunk, None) for chunk in chunks)
     pending: list[_Known] = []
@@ -108,7 +134,7 @@ def run(
         affine = None
         if step.norm is not None:
             moments, shelf = Moments(), make_shelf()
-            for state in _passed(pending, states):
+            for state in _passed(pending, states, work):
                 moments.add(state[0])
                 shelf.put(state)
                 # the next is made while this name stands
@@ -116,7 +142,7 @@ def run(
             states, pending = shelf.drained(), []
             affine = moments.affine(step.norm)
         pending.append((step, affine))
-    for result, _ in _passed(pending, states):
+    for result, _ in _passed(pending, states, work):
         yield result
 
 
@@ -133,21 +159,24 @@ def run_at_once(steps: Iterable[Step], chunks: Iterable[Video]) -> Iterator[Vide
 _Known = tuple[Step, Affine | None]
 
 
-def _passed(steps: list[_Known], states: Iterator[State]) -> Iterator[State]:
+def _passed(steps: list[_Known], states: Iterator[State], work: Work | None = None) -> Iterator[State]:
     for step, affine in steps:
-        states = _stepped(step, affine, states)
+        states = _stepped(step, affine, states, work)
     return states
 
 
-def _stepped(step: Step, affine: Affine | None, states: Iterator[State]) -> Iterator[State]:
+def _stepped(step: Step, affine: Affine | None, states: Iterator[State], work: Work | None) -> Iterator[State]:
     stream, moments = Stream(), Moments()
     for state in states:
         parts = _parts(step, state)
         # Every step of the chain waits here for the next: what it still named would be held.
         del state
         while parts:
+            places = parts[0][0][:, 0].numel()
             results = [_advanced(step, affine, parts.popleft(), stream, moments)]
             stream.end_chunk()
+            if work is not None:
+                work.add(step.work * places)
             yield results.pop()
 
 
@@ -181,7 +210,9 @@ def decoder_steps(model: VideoAutoencoder) -> Iterator[Step]:
         upsample = _as(RepeatUpsample, layer)
         conv, (r, s) = _as(CausalConv3d, upsample.conv), upsample.factor
         folded = _alone(FoldedUpsample(conv, upsample.factor))
-        yield Step(run=folded, growth=r * s * s)
+        # 2 of 3 taps are left along each axis that doubles
+        work = conv.conv.weight.numel() * r * s * s * (2 / 3) ** (r + 2 * s - 3)
+        yield Step(run=folded, work=work, growth=r * s * s, factor=(r, s))
     yield from _leave(decoder.conv_norm_out, decoder.conv_out, None)
 
 
@@ -194,7 +225,7 @@ def encoder_steps(model: VideoAutoencoder) -> Iterator[Step]:
             yield from _residual(layer, multiple)
             continue
         conv = _as(StridedDownsample, layer).conv
-        yield Step(run=_alone(partial(convolve, conv)), multiple=multiple)
+        yield Step(run=_alone(partial(convolve, conv)), work=_work(conv), multiple=multiple)
         multiple //= conv.conv.stride[0]
     yield from _middle(encoder.mid_block)
     yield from _leave(encoder.conv_norm_out, encoder.conv_out, model.quant_conv)
@@ -212,7 +243,7 @@ def _middle(block: MidBlock) -> Iterator[Step]:
         if i and block.attentions:
             attention = _as(FrameCausalAttention, block.attentions[i - 1])
             norm = _as(nn.GroupNorm, attention.group_norm)
-            yield Step(run=_attend(attention), norm=norm)
+            yield Step(run=_attend(attention), work=4 * norm.num_channels**2, norm=norm)
         yield from _residual(_as(ResidualBlock, resnet))
 
 
@@ -230,8 +261,9 @@ def _residual(block: ResidualBlock, multiple: int = 1) -> Iterator[Step]:
         assert shortcut is not None
         return convolve(conv2, x, stream, affine).add_(shortcut), None
 
-    yield Step(run=first, norm=norm1, multiple=multiple)
-    yield Step(run=second, norm=norm2, multiple=multiple)
+    work = _work(conv1) + (0 if widen is None else _work(widen))
+    yield Step(run=first, work=work, norm=norm1, multiple=multiple)
+    yield Step(run=second, work=_work(conv2), norm=norm2, multiple=multiple)
 
 
 def _attend(attention: FrameCausalAttention) -> Run:
@@ -250,7 +282,7 @@ def _enter(conv: nn.Module, before: nn.Conv3d | None, multiple: int = 1) -> Step
     causal = _as(CausalConv3d, conv)
     enter = _alone(lambda x, stream: convolve(causal, x if before is None else before(x), stream))
     layer = causal.conv
-    return Step(run=enter, growth=layer.out_channels / layer.in_channels, multiple=multiple)
+    return Step(run=enter, work=_work(causal), growth=layer.out_channels / layer.in_channels, multiple=multiple)
 
 
 def _leave(norm: nn.Module | None, conv: nn.Module, after: nn.Conv3d | None) -> Iterator[Step]:
@@ -260,7 +292,11 @@ def _leave(norm: nn.Module | None, conv: nn.Module, after: nn.Conv3d | None) -> 
         x = convolve(causal, state[0], stream, affine)
         return x if after is None else after(x), None
 
-    yield Step(run=leave, norm=norm)
+    yield Step(run=leave, work=_work(causal), norm=norm)
+
+
+def _work(conv: CausalConv3d) -> int:
+    return conv.conv.weight.numel()
 
 
 _Kind = TypeVar("_Kind")

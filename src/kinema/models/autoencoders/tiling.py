@@ -20,6 +20,7 @@ from kinema.core.memory import TILE_PX
 from kinema.models.autoencoders.gaussian import gaussian
 from kinema.models.autoencoders.video import VideoAutoencoder
 from kinema.models.autoencoders.wan import WanAutoencoder
+from kinema.models.autoencoders.work import OnWork, ignore_work, part_of
 from kinema.models.layers.causal_conv import Stream, Video
 
 
@@ -39,6 +40,8 @@ class Tiles:
 TIME_TILES = Tiles(height_px=None, width_px=None)
 # What its Wan does where tiling is enabled.
 SPACE_TILES = Tiles(frames=None)
+# A tile's moments or pixels; it is told whom to tell of its work.
+_Code = Callable[[Tensor, OnWork], Tensor]
 
 
 def encode_tiled(
@@ -49,22 +52,31 @@ def encode_tiled(
     Raises: InvalidInput for tiles that the latents' grid doesn't fit, or a size off the grid.
     """
     time, height, width = _axes(model, tiles, encoding=True)
-    return gaussian(torch.cat(list(_in_time(model.moments, video, time, height, width)), dim=2))
+    return gaussian(torch.cat(list(_in_time(lambda tile, _: model.moments(tile), video, time, height, width)), dim=2))
 
 
 def decode_tiled(
-    model: VideoAutoencoder, latents: Float[Tensor, "b z n y x"], tiles: Tiles = TIME_TILES
+    model: VideoAutoencoder,
+    latents: Float[Tensor, "b z n y x"],
+    tiles: Tiles = TIME_TILES,
+    *,
+    on_work: OnWork = ignore_work,
 ) -> Iterator[Video]:
     """Pixels in order, a tile's frames at a time; memory doesn't grow with the number of frames.
 
     Raises: InvalidInput for tiles that the latents' grid doesn't fit.
     """
-    return _in_time(model.decode, latents, *_axes(model, tiles, encoding=False))
+    axes = _axes(model, tiles, encoding=False)
+    return _in_time(lambda tile, told: model.decode(tile, on_work=told), latents, *axes, on_work)
 
 
 @torch.no_grad()
 def decode_wan_tiled(
-    model: WanAutoencoder, latents: Float[Tensor, "b z n y x"], tiles: Tiles = SPACE_TILES
+    model: WanAutoencoder,
+    latents: Float[Tensor, "b z n y x"],
+    tiles: Tiles = SPACE_TILES,
+    *,
+    on_work: OnWork = ignore_work,
 ) -> Iterator[Video]:
     """Wan's pixels in order, a latent frame's at a time, after all were made, tile by tile; its tiles are of space alone.
 
@@ -79,14 +91,15 @@ def decode_wan_tiled(
         a and replace(a, out_length=a.out_length // patch_px, out_stride=a.out_stride // patch_px) for a in axes
     )
 
-    def decode(tile: Tensor) -> Tensor:
+    def decode(tile: Tensor, told: OnWork) -> Tensor:
         stream, chunks = Stream(), []
-        for latent in tile.split(1, dim=2):
+        for i, latent in enumerate(tile.split(1, dim=2)):
             chunks.append(model.decoder(model.post_quant_conv(latent), stream))
             stream.end_chunk()
+            told((i + 1) / tile.shape[2])
         return torch.cat(chunks, dim=2)
 
-    decoded = _in_space(decode, latents, height, width)
+    decoded = _in_space(decode, latents, height, width, on_work)
     for chunk in decoded.split([len(compression.frames_of_latent(i)) for i in range(latents.shape[2])], dim=2):
         yield model.unfolded(chunk)
 
@@ -129,16 +142,23 @@ def _axis(field: str, value: tuple[int, int] | None, unit: int) -> _Axis | None:
 
 
 def _in_time(
-    code: Callable[[Tensor], Tensor], x: Tensor, time: _Axis | None, height: _Axis | None, width: _Axis | None
+    code: _Code,
+    x: Tensor,
+    time: _Axis | None,
+    height: _Axis | None,
+    width: _Axis | None,
+    on_work: OnWork = ignore_work,
 ) -> Iterator[Tensor]:
     num_frames = x.shape[2]
     if time is None or num_frames <= time.length:
-        yield _in_space(code, x, height, width)
+        yield _in_space(code, x, height, width, on_work)
         return
     previous: Tensor | None = None
     # A last frame alone is the one that the tile before it ends on.
-    for start in range(0, num_frames - 1, time.stride):
-        tile = _in_space(code, x[:, :, start : start + time.length + 1], height, width)
+    starts = range(0, num_frames - 1, time.stride)
+    for i, start in enumerate(starts):
+        told = part_of(on_work, i, len(starts))
+        tile = _in_space(code, x[:, :, start : start + time.length + 1], height, width, told)
         if previous is not None:
             tile = tile[:, :, 1:]
             _blend(previous, tile, time.overlap, dim=2)
@@ -146,17 +166,19 @@ def _in_time(
         previous = tile
 
 
-def _in_space(code: Callable[[Tensor], Tensor], x: Tensor, height: _Axis | None, width: _Axis | None) -> Tensor:
+def _in_space(code: _Code, x: Tensor, height: _Axis | None, width: _Axis | None, on_work: OnWork) -> Tensor:
     tall, wide = x.shape[3:]
     fits = (height is None or tall <= height.length) and (width is None or wide <= width.length)
     if fits:
-        return code(x)
+        return code(x, on_work)
+    tops, lefts = _starts(tall, height), _starts(wide, width)
     rows: list[Tensor] = []
     above: list[Tensor] = []
-    for top in _starts(tall, height):
+    for i, top in enumerate(tops):
         row: list[Tensor] = []
-        for left in _starts(wide, width):
-            tile = code(_cut(_cut(x, height, top, dim=3), width, left, dim=4))
+        for j, left in enumerate(lefts):
+            told = part_of(on_work, i * len(lefts) + j, len(tops) * len(lefts))
+            tile = code(_cut(_cut(x, height, top, dim=3), width, left, dim=4), told)
             # First with the tile above, then with the one on the left, both as they were blended themselves.
             if above and height is not None:
                 _blend(above[len(row)], tile, height.overlap, dim=3)

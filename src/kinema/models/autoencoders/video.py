@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from kinema.core.errors import InvalidInput
+from kinema.models.autoencoders import chunked
 from kinema.models.autoencoders.blocks import (
     MidBlock,
     RepeatUpsample,
@@ -26,10 +27,11 @@ from kinema.models.autoencoders.blocks import (
     make_conv,
     make_norm,
 )
-from kinema.models.autoencoders.chunked import MemoryShelf, Shelf, decoder_steps, encoder_steps, run, run_at_once
+from kinema.models.autoencoders.chunked import MemoryShelf, Shelf
 from kinema.models.autoencoders.config import VideoAutoencoderConfig
 from kinema.models.autoencoders.gaussian import GaussianAutoencoder
 from kinema.models.autoencoders.initialise import init_autoencoder
+from kinema.models.autoencoders.work import OnWork, ignore_work
 from kinema.models.layers.causal_conv import Stream, Video
 
 
@@ -49,18 +51,20 @@ class VideoAutoencoder(GaussianAutoencoder):
         if not self._in_chunks():
             return super().moments(video)
         self._check_video(video)
-        return torch.cat(list(run(encoder_steps(self), _first_alone(video))), dim=2)
+        return torch.cat(list(chunked.run(chunked.encoder_steps(self), _first_alone(video))), dim=2)
 
-    def decode(self, latents: Float[Tensor, "b z n y x"]) -> Float[Tensor, "b c t h w"]:
+    def decode(
+        self, latents: Float[Tensor, "b z n y x"], *, on_work: OnWork = ignore_work
+    ) -> Float[Tensor, "b c t h w"]:
         """Pixels, about [-1, 1] and not clamped, of latents as `encode` gives them (not normalised).
 
         Where gradients are off, a published layout runs over chunks of frames (`kinema.models.autoencoders.chunked`):
-        the same but for rounding, sooner and in a fraction of the memory. So does `encode`.
+        the same but for rounding, sooner and in a fraction of the memory, and ``on_work`` is told of it. So does `encode`.
         """
         if not self._in_chunks():
             return super().decode(latents)
         self._check_latents(latents)
-        return torch.cat(list(run(decoder_steps(self), [latents])), dim=2)
+        return torch.cat(list(chunked.decode(self, latents, on_work=on_work)), dim=2)
 
     def encode_stream(self, chunks: Iterable[Video]) -> Iterator[tuple[Video, Video]]:
         """(mean, logvar) for each chunk: the first of 1 + time_compression * k frames, all later of time_compression * k.
@@ -74,7 +78,12 @@ class VideoAutoencoder(GaussianAutoencoder):
         return super().encode_stream(chunks)
 
     def decode_stream(
-        self, latents: Video | Iterable[Video], *, make_shelf: Callable[[], Shelf] = MemoryShelf, exact: bool = True
+        self,
+        latents: Video | Iterable[Video],
+        *,
+        make_shelf: Callable[[], Shelf] = MemoryShelf,
+        exact: bool = True,
+        on_work: OnWork = ignore_work,
     ) -> Iterator[Video]:
         """Pixels for each latent frame, or for each chunk of latents: one frame for the first, then time_compression.
 
@@ -82,12 +91,13 @@ class VideoAutoencoder(GaussianAutoencoder):
         attention, keys and values of every latent frame so far are kept).
 
         A norm that spans time must see the whole clip first, so ``latents`` is then one tensor, chunks are cut as fits the
-        work, and nearly all of it is done before the first comes. What that costs, and what the two arguments choose
-        between, is at the top of `kinema.models.autoencoders.chunked`; without such norms they change nothing.
+        work, and nearly all of it is done before the first comes. What that costs, and what the first two arguments choose
+        between, is at the top of `kinema.models.autoencoders.chunked`; without such norms no argument changes anything.
 
         Args:
             make_shelf: gives what a norm's input waits on, for constant memory elsewhere than in memory.
             exact: if not, a norm takes the statistics of the chunks so far: constant memory, frames as latents come.
+            on_work: told of the work of an exact decode.
 
         Raises: InvalidInput if the norm spans time and the layout isn't the published one, or chunks come one by one.
         """
@@ -97,11 +107,11 @@ class VideoAutoencoder(GaussianAutoencoder):
             rule = 'spans all frames, and only the published layout can be cut at its norms; use norm "rms"'
             raise InvalidInput("norm", self.config.norm, rule)
         if not exact:
-            return run_at_once(decoder_steps(self), self._chunks(latents))
+            return chunked.run_at_once(chunked.decoder_steps(self), self._chunks(latents))
         if not isinstance(latents, Tensor):
             raise InvalidInput("latents", "chunks", "norms span all frames: pass the whole clip, or exact=False")
         self._check_latents(latents)
-        return run(decoder_steps(self), [latents], make_shelf=make_shelf)
+        return chunked.decode(self, latents, make_shelf=make_shelf, on_work=on_work)
 
     def init_weights(self, generator: torch.Generator) -> None:
         """Draws all weights from a CPU ``generator``: the same on every device."""

@@ -26,45 +26,56 @@ from torch import Tensor
 from kinema.models.autoencoders.wan import Decoder, WanAutoencoder
 from kinema.models.autoencoders.wan_blocks import ResidualUpBlock, UpBlock
 from kinema.models.autoencoders.wan_config import STRIP_ROWS
+from kinema.models.autoencoders.work import OnWork, ignore_work, part_of
 from kinema.models.layers.causal_conv import Stream, Video
 
 Window = tuple[int, int]
 
 
 def decode_strips(
-    model: WanAutoencoder, latents: Float[Tensor, "b z n y x"], *, rows: int = STRIP_ROWS
+    model: WanAutoencoder,
+    latents: Float[Tensor, "b z n y x"],
+    *,
+    rows: int = STRIP_ROWS,
+    on_work: OnWork = ignore_work,
 ) -> Iterator[Video]:
     """Pixels (b c t h w) in [-1, 1] of ``latents``, a latent frame's at a time; nearly all work is done before the first come."""
     height = latents.shape[3]
-    features = _coarsest(model, latents)
-    strips = [list(_strip(model, features, (top, min(top + rows, height)))) for top in range(0, height, rows)]
+    features = _coarsest(model, latents, on_work)
+    wanted = [(top, min(top + rows, height)) for top in range(0, height, rows)]
+    strips = [
+        list(_strip(model, features, window, part_of(on_work, i, len(wanted)))) for i, window in enumerate(wanted)
+    ]
     for parts in zip(*strips, strict=True):
         yield torch.cat(parts, dim=3)
 
 
 @torch.no_grad()
-def _coarsest(model: WanAutoencoder, latents: Tensor) -> list[Video]:
+def _coarsest(model: WanAutoencoder, latents: Tensor, on_work: OnWork) -> list[Video]:
     """What the first level is given for each latent frame."""
     decoder, stream, features = model.decoder, Stream(), []
     for latent in latents.split(1, dim=2):
         x = model.post_quant_conv(latent).contiguous(memory_format=torch.channels_last_3d)
         features.append(decoder.mid_block(decoder.conv_in(x, stream), stream))
         stream.end_chunk()
+        # too little to count, and enough to be stopped in
+        on_work(0.0)
     return features
 
 
 @torch.no_grad()
-def _strip(model: WanAutoencoder, features: Sequence[Video], wanted: Window) -> Iterator[Video]:
+def _strip(model: WanAutoencoder, features: Sequence[Video], wanted: Window, on_work: OnWork) -> Iterator[Video]:
     """The pixels of the ``wanted`` rows of latents, for each latent frame."""
     decoder, stream = model.decoder, Stream()
     windows = _windows(decoder, wanted, features[0].shape[3])
-    for x in features:
+    for i, x in enumerate(features):
         seen = (0, x.shape[3])
         for level, window in zip(_levels(decoder), windows, strict=False):
             x = level(_cut(x, seen, window), stream)
             factor = _factor(level)
             seen = window[0] * factor, window[1] * factor
         x = decoder.conv_out(_cut(x, seen, windows[-2]), stream, norm=decoder.norm_out)
+        on_work((i + 1) / len(features))
         yield model.unfolded(_cut(x, windows[-2], windows[-1]))
         stream.end_chunk()
 
