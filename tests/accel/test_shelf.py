@@ -6,10 +6,13 @@ import errno
 import gc
 import os
 import resource
+import shutil
 import signal
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -18,7 +21,9 @@ from torch import Tensor
 from kinema.accel import shelf
 from kinema.accel.shelf import FileShelf
 from kinema.core.errors import OutOfMemory
+from kinema.models.autoencoders import chunked
 from kinema.models.autoencoders.chunked import State
+from tests.models.autoencoders.published import latents_and_video, pair
 
 
 def states(dtype: torch.dtype = torch.float32) -> list[State]:
@@ -71,6 +76,60 @@ def test_once_one_is_away_all_later_ones_are(folder: Path) -> None:
     assert [x.shape for x, _ in kept.drained()] == [large.shape, small.shape]
 
 
+def test_files_go_as_states_leave(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files: list[Any] = []
+    make = tempfile.TemporaryFile
+
+    def made(**options: Any) -> Any:
+        files.append(make(**options))
+        return files[-1]
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", made)
+    given = states() * 3
+    kept = FileShelf(size_of(*given[0]), file_bytes=1)
+    for state in given:
+        kept.put(state)
+    num_open = []
+    for state, (video, _) in zip(given, kept.drained(), strict=True):
+        assert torch.equal(video, state[0])
+        num_open.append(sum(not file.closed for file in files))
+    assert num_open == [11, *range(11, 0, -1)]
+    assert all(file.closed for file in files)
+
+
+def test_files_take_what_the_plan_counts(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files, most = list[Any](), 0
+    make, write = tempfile.TemporaryFile, shelf._write
+
+    def made(**options: Any) -> Any:
+        files.append(make(**options))
+        return files[-1]
+
+    def written(file: Any, video: Tensor) -> Any:
+        nonlocal most
+        header = write(file, video)
+        most = max(most, sum(os.fstat(f.fileno()).st_size for f in files if not f.closed))
+        return header
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", made)
+    monkeypatch.setattr(shelf, "_write", written)
+    monkeypatch.setattr(chunked, "_CPU_VALUES", 1)
+    model = pair({"block_out_channels": (6, 12, 24, 24), "norm_num_groups": 3})[1]
+    latents, video = latents_and_video(model, 1, 9, 3, 4)
+    list(model.decode_stream(latents, make_shelf=partial(FileShelf, 0, file_bytes=1)))
+    # two maps of the finest width, as in `kinema.weights.families.hunyuan_video`
+    counted = video.numel() // 3 * 2 * 6 * 4
+    assert 0.9 * counted < most < 1.1 * counted
+
+
+def test_room_is_asked_for_before_it_is_taken(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    free = shutil.disk_usage(folder)._replace(free=2 * 10**9)
+    monkeypatch.setattr(shutil, "disk_usage", lambda asked: {str(folder): free}[asked])
+    shelf.check_room(2 * 10**9)
+    with pytest.raises(OutOfMemory, match=rf"^no room for the decode: {folder}: takes 2\.1 GB .* and 2 GB are free"):
+        shelf.check_room(2_100_000_000)
+
+
 def test_a_full_disk_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -103,7 +162,7 @@ def test_a_file_that_may_not_grow_is_said_once(
 def test_no_folder_with_room_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(tempfile, "tempdir", None)
     monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: [str(tmp_path / "none")])
-    with pytest.raises(OutOfMemory, match="decode: no folder for temporary files .*TMPDIR"):
+    with pytest.raises(OutOfMemory, match="^no room for the decode: no folder for temporary files .*TMPDIR"):
         FileShelf(0).put(states()[0])
 
 

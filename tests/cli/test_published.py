@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -95,7 +96,7 @@ def _killed(*_: object) -> None:
     raise RuntimeError("killed")
 
 
-def test_hunyuan_video_from_a_picture(kinema: Kinema, tmp_path: Path) -> None:
+def test_hunyuan_video_from_a_picture(kinema: Kinema, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = hunyuan_video(tmp_path / "i2v", picture="token_replace", transformer={"guidance_embeds": True})
     keyframe, image = picture_file(tmp_path / "first.png")
     flags = ["--model", str(model.folder), *SMALL]
@@ -112,6 +113,12 @@ def test_hunyuan_video_from_a_picture(kinema: Kinema, tmp_path: Path) -> None:
     planned = kinema("generate", "the car drives", *flags, "--image", keyframe.media.ref, "--dry-run")
     assert planned.code == 0
     assert "decode: default" in planned.out
+    assert "disk:" not in planned.out
+    monkeypatch.setattr("kinema.core.memory.FRUGAL_BYTES", 0)
+    planned = kinema(
+        "generate", "the car drives", *flags, "--image", keyframe.media.ref, "--dry-run", "--decode", "frugal"
+    )
+    assert re.search(r"^disk: \S+ GB of temporary files in the decode$", planned.out, re.M)
 
 
 def test_ltx_video(kinema: Kinema, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from kinema.core.memory import (
     WRITER_BYTES,
     WRITER_BYTES_PER_PIXEL,
     memory_by_phase,
+    scratch_bytes,
 )
 from kinema.core.placement import choose_placement, placements
 from kinema.core.plan import RunPlan
@@ -196,6 +197,12 @@ def test_decodes_by_hand() -> None:
 
     assert [decode(kept, way) for way in ways] == [chunk, chunk + 800 * pixels, chunk + min(800 * pixels, 2**27), chunk]
     assert decode(strips, "frugal") == chunk / 8 + 3 * 4 * pixels
+    scratch = {way: scratch_bytes(kept, VIDEO, RunPlan(decode=way)) for way in ways}  # pyright: ignore[reportArgumentType]
+    assert scratch == dict.fromkeys(ways, 0), "all of it stays in memory"
+    more = replace(kept, cost=replace(cost, kept_bytes_per_pixel=8000.0))
+    assert scratch_bytes(more, VIDEO, RunPlan(decode="frugal")) == 8000 * pixels - 2**27
+    assert scratch_bytes(more, VIDEO, RunPlan(decode="exact")) == 0
+    assert scratch_bytes(strips, replace(VIDEO, frames=999), RunPlan(decode="frugal")) == 0
     tall = replace(VIDEO, height_px=1024, width_px=512)
     frames = {way: memory_by_phase(kept, tall, RunPlan(decode=way), is_guided=True)["decode"] for way in ways}  # pyright: ignore[reportArgumentType]
     assert frames["default"] - frames["tiles"] == BIG.compression.time * (1024 * 512 - 256 * 256) * 4000

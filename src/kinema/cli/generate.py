@@ -157,6 +157,8 @@ def _plan_text(order: Order, plan: Mapping[str, Any]) -> str:
     lines += [f"{name}: {value}" for name, value in plan["plan"].items()]
     lines.append(f"a clip costs {cost['total_flops'] / 1e12:.3g} TFLOP and {cost['peak_bytes'] / 1e9:.2g} GB")
     lines.append("memory: " + ", ".join(f"{phase} {size / 1e9:.2g} GB" for phase, size in cost["memory_bytes"].items()))
+    if cost["scratch_bytes"]:
+        lines.append(f"disk: {cost['scratch_bytes'] / 1e9:.2g} GB of temporary files in the decode")
     if "seconds" in cost:
         lines.append("time, at least: " + ", ".join(f"{phase} {s:.2g} s" for phase, s in cost["seconds"].items()))
     chosen = plan["plan"]

@@ -134,7 +134,7 @@ def _decode_bytes(card: ModelCard, video: VideoShape, plan: RunPlan) -> float:
     if plan.decode == "tiles":
         height, width = min(height, TILE_PX), min(width, TILE_PX)
     frame = card.compression.time * height * width * cost.activation_bytes_per_pixel * size / 4
-    waiting = video.pixels * cost.kept_bytes_per_pixel * size / 4
+    waiting = _waiting(card, video, plan)
     if plan.decode == "exact":
         return frame + waiting
     # what goes by strips or tiles through the whole clip has its pixels before it gives any; tiles overlap by a quarter both ways
@@ -143,6 +143,18 @@ def _decode_bytes(card: ModelCard, video: VideoShape, plan: RunPlan) -> float:
     if plan.decode == "tiles" and cost.strip_px:
         return frame + 3 * video.pixels * size * 16 / 9
     return frame + (min(waiting, 2 * FRUGAL_BYTES) if plan.decode == "frugal" else 0.0)
+
+
+def scratch_bytes(card: ModelCard, video: VideoShape, plan: RunPlan) -> int:
+    """Bytes of temporary files, at the most: what waits for statistics in a frugal decode, and doesn't in memory."""
+    if plan.decode != "frugal" or card.cost.strip_px:
+        return 0
+    return max(0, int(_waiting(card, video, plan)) - 2 * FRUGAL_BYTES)
+
+
+def _waiting(card: ModelCard, video: VideoShape, plan: RunPlan) -> float:
+    """Bytes that wait for statistics over the clip in an exact decode."""
+    return video.pixels * card.cost.kept_bytes_per_pixel * DTYPE_BYTES[plan.vae_dtype] / 4
 
 
 def _adapters(card: ModelCard, plan: RunPlan) -> float:

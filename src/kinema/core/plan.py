@@ -19,6 +19,7 @@ from kinema.core.memory import (
     QUANTISATIONS,
     memory_by_phase,
     num_tokens,
+    scratch_bytes,
     traffic_by_phase,
 )
 from kinema.core.skips import check_level, computed_steps
@@ -122,12 +123,15 @@ class Pace:
 class Estimate:
     """What a run will cost: FLOPs, peak bytes of the plan's device and, if the machine's pace is known, seconds, by phase.
 
+    ``scratch_bytes`` are of temporary files on the disk.
+
     The seconds are the least that it can take: small products and all that is neither product nor convolution come on top.
     """
 
     flops: Mapping[str, float]
     memory_bytes: Mapping[str, int]
     seconds: Mapping[str, float] = field(default_factory=dict)
+    scratch_bytes: int = 0
 
     @property
     def total_flops(self) -> float:
@@ -151,6 +155,7 @@ class Estimate:
             "total_flops": self.total_flops,
             "memory_bytes": dict(self.memory_bytes),
             "peak_bytes": self.peak_bytes,
+            "scratch_bytes": self.scratch_bytes,
         }
         if self.seconds:
             told |= {"seconds": dict(self.seconds), "total_seconds": self.total_seconds}
@@ -189,4 +194,5 @@ def estimate(
             comes = traffic[phase] / pace.read_bytes
             # with a block fetched ahead the two go on at once
             seconds[phase] = max(work, comes) if plan.offload == "layers" and phase == "denoise" else work + comes
-    return Estimate(flops=flops, memory_bytes=memory, seconds=seconds)
+    scratch = scratch_bytes(card, video, plan)
+    return Estimate(flops=flops, memory_bytes=memory, seconds=seconds, scratch_bytes=scratch)

@@ -11,8 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kinema.accel.shelf import check_room
 from kinema.accel.step_cache import StepCache
 from kinema.core.errors import InvalidInput, OutOfMemory, StorageError
+from kinema.core.memory import scratch_bytes
 from kinema.core.plan import Estimate, RunPlan, estimate
 from kinema.core.skips import computed_steps
 from kinema.engine.clip import Clip
@@ -186,6 +188,8 @@ class Run:
                 self.clock.done("decode", num, sample=sample)
             self.clock.check("decode")
 
+        if scratch := scratch_bytes(self.folder.card, video, self.plan):
+            check_room(scratch)
         chunks = decode_chunks(
             family,
             latents,
@@ -306,7 +310,10 @@ def make_run(
     clock_of: Callable[[float], RunClock],
     meter: Meter,
 ) -> Run:
-    """The run of ``requests`` under ``plan``; ``clock_of`` makes its clock from the decode's cost over one denoising step's."""
+    """The run of ``requests`` under ``plan``; ``clock_of`` makes its clock from the decode's cost over one denoising step's.
+
+    Raises: OutOfMemory where the disk has no room for its temporary files.
+    """
     first = requests[0]
     cost = estimate(
         folder.card,
@@ -316,6 +323,9 @@ def make_run(
         plan=plan,
         num_keyframes=max(len(p) for p in pictures),
     )
+    # now, and not after the denoise
+    if cost.scratch_bytes:
+        check_room(cost.scratch_bytes)
     share = cost.flops["decode"] * first.steps / max(cost.flops["denoise"], 1.0)
     return Run(
         folder=folder,

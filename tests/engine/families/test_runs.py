@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor
 
 from kinema.accel import shelf
+from kinema.core import memory
 from kinema.core.errors import Cancelled, InvalidInput, OutOfMemory, StorageError, WeightsError
 from kinema.core.plan import RunPlan
 from kinema.core.progress import CancelToken, Progress, ignore_progress
@@ -158,6 +160,24 @@ def test_where_the_disk_is_full_as_well_tiles_are_left(
         "memory ran out in the decode (exact)",
         "disk ran out in the decode (frugal)",
     ]
+
+
+def test_a_disk_without_room_is_said_before_any_work(models: dict[str, Model], monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, asked = models["text"].engine(decode="frugal"), request(steps=1)
+    assert engine.estimate(asked).scratch_bytes == 0
+    monkeypatch.setattr(memory, "FRUGAL_BYTES", 0)
+    assert engine.estimate(asked).scratch_bytes > 0
+    monkeypatch.setattr(shelf.shutil, "disk_usage", lambda folder: SimpleNamespace(free=1000))
+    events: list[Progress] = []
+    with pytest.raises(OutOfMemory, match=r"^no room for the decode: .* TMPDIR, or decode otherwise$"):
+        engine.generate(asked, observer=events.append)
+    assert events == []
+    # nobody asked for it: a decode without room is not begun, and the next is taken
+    family = hunyuan_module.HunyuanVideo
+    monkeypatch.setattr(family, "decode", failing(family.decode, family, {"exact"}, after=0))
+    clip = models["text"].engine(decode="exact").generate(asked)
+    assert clip.recipe["plan"]["decode"] == "tiles"
+    assert clip.recipe["notes"][-1].startswith("disk ran out in the decode (frugal)")
 
 
 def _full(*_: object) -> None:
