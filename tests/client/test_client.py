@@ -60,7 +60,7 @@ def test_from_a_sentence_to_a_file(client: Any, server: Server, tmp_path: Path, 
     with server.working():
         job = client.submit("a red ball rolls", seconds=1, steps=2, seed=7)
         assert job.status in ("queued", "running", "succeeded")
-        assert job.wait(20).status == "succeeded"
+        assert job.wait(60).status == "succeeded"
         assert job.is_over
     assert job.save(tmp_path / "ball.mp4") == tmp_path / "ball.mp4"
     assert (tmp_path / "ball.mp4").read_bytes() == whole

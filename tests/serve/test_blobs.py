@@ -139,7 +139,7 @@ def test_a_sweep_that_saw_an_old_copy_does_not_take_away_the_new_one(
 
     monkeypatch.setattr("kinema.serve.blobs._age_s", old)
     assert blobs.delete(ref, min_age_s=3600)
-    threads[0].join(20)
+    threads[0].join(60)
     assert blobs.exists(ref), "what was put is there"
 
 

@@ -160,7 +160,7 @@ def started(command: list[str], folder: Path) -> Iterator[None]:
             yield
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(60)
 
 
 def free_port() -> int:
@@ -217,7 +217,7 @@ def finish(server: Server, job: Job) -> list[Command]:
 
 
 def wait_until_it_answers(client: httpx.Client, folder: Path) -> None:
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while True:
         try:
             client.get("/healthz").raise_for_status()

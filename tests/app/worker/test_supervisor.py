@@ -42,7 +42,7 @@ def supervised(place: Place, log: list[str], *, number: int = 1, **options: obje
         supervisor.kill()
 
 
-def until(supervisor: Supervisor, found: Callable[[], object], timeout_s: float = 30.0) -> None:
+def until(supervisor: Supervisor, found: Callable[[], object], timeout_s: float = 60.0) -> None:
     end = time.monotonic() + timeout_s
     while not found():
         assert time.monotonic() < end, "it did not come to it"
@@ -98,7 +98,7 @@ def test_sigterm_drains_and_nothing_is_lost_or_done_twice(place: Place) -> None:
         until(supervisor, lambda: place.get(job).done_steps >= 7)
         begun = time.monotonic()
         supervisor.drain(timeout_s=20.0)
-        assert time.monotonic() - begun < 5.0
+        assert time.monotonic() - begun < 15.0
         assert supervisor.pids == []
     given_back = place.get(job)
     assert given_back.state == Queued()
@@ -182,7 +182,7 @@ def test_who_dies_again_and_again_waits_longer_each_time(place: Place) -> None:
 def test_a_process_that_cant_be_started_is_tried_again(place: Place) -> None:
     log: list[str] = []
     with supervised(place, log, command=("/no/such/program",), most_wait_s=0.2) as supervisor:
-        until(supervisor, lambda: len(log) == 2, timeout_s=5)
+        until(supervisor, lambda: len(log) == 2)
     assert all("can't be started (No such file or directory)" in line for line in log)
 
 
@@ -206,7 +206,7 @@ def test_when_the_supervisor_is_killed_its_workers_give_back_and_leave(place: Pl
     arguments = [sys.executable, "-c", SUPERVISE, place.settings.to_json(), *FAKE]
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        end = time.monotonic() + 30
+        end = time.monotonic() + 60
         while place.get(job).done_steps < 5:
             assert time.monotonic() < end
             time.sleep(0.01)
@@ -231,7 +231,7 @@ def test_a_second_sigterm_ends_a_worker_at_once(place: Place) -> None:
         os.kill(pid, signal.SIGTERM)
         time.sleep(0.2)
         os.kill(pid, signal.SIGTERM)
-        until(supervisor, lambda: supervisor.pids not in ([pid], []), timeout_s=5)
+        until(supervisor, lambda: supervisor.pids not in ([pid], []))
     assert any("code 143" in line for line in log)
 
 
@@ -243,7 +243,7 @@ def test_a_paused_queue_and_a_canceled_job_leave_the_worker_free(place: Place) -
         place.store.apply(job.id, c.Cancel())
         begun = time.monotonic()
         until(supervisor, lambda: place.get(job).status is JobState.CANCELED)
-        assert time.monotonic() - begun < 5.0
+        assert time.monotonic() - begun < 15.0
         until(supervisor, lambda: place.get(other).status.is_final)
     assert digest_of(place, other) == right_digest(9, 6)
 

@@ -44,11 +44,11 @@ def running(worker: Worker) -> Iterator[threading.Thread]:
         yield thread
     finally:
         worker.drain()
-        thread.join(20)
+        thread.join(60)
         assert not thread.is_alive()
 
 
-def until(found: Callable[[], object], timeout_s: float = 10.0) -> None:
+def until(found: Callable[[], object], timeout_s: float = 60.0) -> None:
     end = time.monotonic() + timeout_s
     while not found():
         assert time.monotonic() < end, "it did not come to it"
@@ -141,7 +141,7 @@ def test_cancel_is_confirmed_within_a_step(place: Place, tmp_path: Path) -> None
         until(lambda: place.get(job).done_steps >= 3)
         place.store.apply(job.id, c.Cancel())
         steps = len(log.read_text().splitlines())
-        until(lambda: isinstance(place.get(job).state, Canceled), timeout_s=5.0)
+        until(lambda: isinstance(place.get(job).state, Canceled))
     assert len(log.read_text().splitlines()) <= steps + 1
     assert last_checkpoint(place.store.database, job.id) is None
     assert checkpoints(place) == []
@@ -153,7 +153,7 @@ def test_cancel_is_heard_where_no_step_is_asked(place: Place) -> None:
     with running(worker_of(place, lease_s=0.4, report_every_s=60.0)):
         until(lambda: place.get(job).phase == "decode")
         place.store.apply(job.id, c.Cancel())
-        until(lambda: place.get(job).status.is_final, timeout_s=5.0)
+        until(lambda: place.get(job).status.is_final)
     assert place.get(job).status is JobState.CANCELED
 
 
@@ -181,7 +181,7 @@ def test_a_worker_that_drains_gives_back_what_it_has_and_takes_no_other(place: P
     with running(worker_of(place)) as thread:
         until(lambda: place.get(jobs[0]).done_steps >= 4)
         begun = time.monotonic()
-    assert time.monotonic() - begun < 5.0
+    assert time.monotonic() - begun < 15.0
     assert not thread.is_alive()
     first = place.get(jobs[0])
     assert first.state == Queued()
@@ -203,7 +203,7 @@ def test_what_another_worker_has_by_now_is_left_alone(place: Place, tmp_path: Pa
     place.store.apply(job.id, c.WorkerDied(fence=1))
     steps = len(log.read_text().splitlines())
     (taken,) = place.store.claim("other", lease_s=60)
-    thread.join(5.0)
+    thread.join(60)
     assert len(log.read_text().splitlines()) <= steps + 1, "it works for nobody"
     now = place.get(job)
     assert isinstance(now.state, Running)
@@ -378,7 +378,7 @@ def test_who_leaves_a_batch_disturbs_nobody(place: Place, tmp_path: Path, how: s
     commands = {"cancel": c.Cancel(), "pause": c.Pause(), "lost": c.WorkerDied(fence=1)}
     place.store.apply(jobs[1].id, commands[how])
     said = sum(f"{jobs[1].id} " in line for line in log.read_text().splitlines())
-    thread.join(30)
+    thread.join(60)
     left = place.get(jobs[1])
     (begin, first), (at, second) = batches_of(engine, jobs)
     assert (begin, first, second) == (0, "012", "02")

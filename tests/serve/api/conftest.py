@@ -201,7 +201,7 @@ def running(folder: Path, *, routers: Sequence[APIRouter] = (), **changes: Any) 
     thread = threading.Thread(target=listener.run)
     thread.start()
     try:
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while not listener.started:
             assert time.monotonic() < end
             time.sleep(0.005)

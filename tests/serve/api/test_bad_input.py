@@ -343,7 +343,7 @@ def test_too_much_and_too_many(tmp_path: Path):
 )
 def test_what_is_hardly_http(server: Server, raw: bytes):
     where = urlsplit(server.url)
-    with socket.create_connection((where.hostname or "", where.port or 0), timeout=10) as connection:
+    with socket.create_connection((where.hostname or "", where.port or 0), timeout=60) as connection:
         connection.sendall(raw)
         answer = connection.recv(65536)
     assert answer.startswith(b"HTTP/1.1 4")

@@ -77,7 +77,7 @@ def test_events_arrive_as_they_happen(client: httpx.Client, server: Server, make
         )
     client.post(f"/v1/videos/{job.id}/cancel")
     server.worker.confirm_cancel(server.store.get(job.id))  # pyright: ignore[reportArgumentType]
-    thread.join(10)
+    thread.join(60)
     assert not thread.is_alive()
     assert len(lags) >= 8
     # the figure to hold is 250 ms at most; a loaded test machine gets some room
@@ -95,14 +95,14 @@ def test_many_listeners_and_none_left(client: httpx.Client, server: Server, make
     threads = [threading.Thread(target=follow) for _ in range(10)]
     for thread in threads:
         thread.start()
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while server.app.state.hub._count < 10 and time.monotonic() < end:
         time.sleep(0.02)
     server.worker.work(until=job)
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     assert found == [[1, 2, 3, 4, 5]] * 10
-    end = time.monotonic() + 5
+    end = time.monotonic() + 60
     while server.app.state.hub._count and time.monotonic() < end:
         time.sleep(0.02)
     hub = server.app.state.hub
@@ -122,12 +122,12 @@ def test_a_deleted_job_ends_its_streams(client: httpx.Client, server: Server, ma
 
     thread = threading.Thread(target=follow)
     thread.start()
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while job not in server.app.state.hub._listeners and time.monotonic() < end:
         time.sleep(0.02)
     with server.store.database.write() as (connection, _):
         connection.execute(jobs.delete().where(jobs.c.id == job))
-    assert ended.wait(10)
+    assert ended.wait(60)
     thread.join()
 
 

@@ -73,11 +73,11 @@ def test_bodies_that_do_not_come_are_not_waited_for(tmp_path: Path):
     )
     with running(tmp_path, max_body_s=0.4) as server, server.client() as client:
         where = httpx.URL(server.url)
-        with socket.create_connection((where.host, where.port or 0), timeout=10) as sent:
+        with socket.create_connection((where.host, where.port or 0), timeout=60) as sent:
             sent.sendall(head + b"{")
             answer, begin = b"", time.monotonic()
             # a byte now and then doesn't help
-            while begin + 5 > time.monotonic():
+            while begin + 20 > time.monotonic():
                 try:
                     sent.sendall(b" ")
                     sent.settimeout(0.05)
@@ -88,7 +88,7 @@ def test_bodies_that_do_not_come_are_not_waited_for(tmp_path: Path):
                     continue
                 except ConnectionError:
                     break
-            assert 0.3 < time.monotonic() - begin < 3
+            assert 0.3 < time.monotonic() - begin < 10
         assert answer.startswith(b"HTTP/1.1 408 ")
         assert b'"code": "body.too_slow"' in answer
         # whoever only listens may do so for longer
@@ -178,7 +178,7 @@ def test_spans_where_opentelemetry_is_set_up(client: httpx.Client, monkeypatch: 
     monkeypatch.setattr(trace, "get_tracer", lambda name: provider.get_tracer(name))
     parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     client.get(f"/v1/videos/vid_{'0' * 26}", headers={"traceparent": parent})
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     # it ends after the answer was sent
     while not exporter.get_finished_spans() and time.monotonic() < end:
         time.sleep(0.01)

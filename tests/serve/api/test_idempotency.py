@@ -57,7 +57,7 @@ def test_in_flight(client: httpx.Client, server: Server, picture: bytes, monkeyp
 
     def slow(url, into, **bounds):
         arrived.set()
-        assert go_on.wait(10)
+        assert go_on.wait(60)
         into.write(picture)
 
     monkeypatch.setattr(server.web, "get", slow)
@@ -66,7 +66,7 @@ def test_in_flight(client: httpx.Client, server: Server, picture: bytes, monkeyp
     thread = threading.Thread(target=lambda: answers.append(client.post("/v1/videos", json=body, headers=KEY)))
     try:
         thread.start()
-        assert arrived.wait(10)
+        assert arrived.wait(60)
         second = client.post("/v1/videos", json=body, headers=KEY)
     finally:
         go_on.set()

@@ -141,13 +141,13 @@ def test_readers_do_not_wait_for_writers_that_wait(tmp_path: Path) -> None:
         for thread in threads:
             thread.start()
         # all but one connection of the pool wait for the lock, and the rest of the threads for a connection
-        end = time.monotonic() + 10
+        end = time.monotonic() + 60
         while database._writing.pool.checkedout() < 15:  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
             assert time.monotonic() < end
             time.sleep(0.01)
         begin = time.monotonic()
         with database.read():
-            assert time.monotonic() - begin < 1
+            assert time.monotonic() - begin < 10
     for thread in threads:
         thread.join()
     database.close()
