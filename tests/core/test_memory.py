@@ -27,7 +27,7 @@ from kinema.core.memory import (
     scratch_bytes,
 )
 from kinema.core.placement import choose_placement, placements
-from kinema.core.plan import RunPlan
+from kinema.core.plan import RunPlan, estimate
 from tests.core.cards import CARD
 
 VIDEO = VideoShape(frames=17, height_px=72, width_px=128, fps=8.0)
@@ -198,14 +198,37 @@ def test_decodes_by_hand() -> None:
     assert [decode(kept, way) for way in ways] == [chunk, chunk + 800 * pixels, chunk + min(800 * pixels, 2**27), chunk]
     assert decode(strips, "frugal") == chunk / 8 + 3 * 4 * pixels
     scratch = {way: scratch_bytes(kept, VIDEO, RunPlan(decode=way)) for way in ways}  # pyright: ignore[reportArgumentType]
-    assert scratch == dict.fromkeys(ways, 0), "all of it stays in memory"
-    more = replace(kept, cost=replace(cost, kept_bytes_per_pixel=8000.0))
-    assert scratch_bytes(more, VIDEO, RunPlan(decode="frugal")) == 8000 * pixels - 2**27
+    assert scratch == {"default": 0, "exact": 0, "frugal": 2 * 800 * pixels, "tiles": 0}, "no more than all, twice"
+    less, more = (replace(kept, cost=replace(cost, kept_bytes_per_pixel=size)) for size in (400.0, 8000.0))
+    assert scratch_bytes(less, VIDEO, RunPlan(decode="frugal")) == 0, "all of it stays in memory"
+    long = replace(VIDEO, frames=9999)
+    waiting = 8000 * long.pixels
+    assert scratch_bytes(more, long, RunPlan(decode="frugal")) == waiting + 2 * (2**30 + waiting // 9999)
     assert scratch_bytes(more, VIDEO, RunPlan(decode="exact")) == 0
     assert scratch_bytes(strips, replace(VIDEO, frames=999), RunPlan(decode="frugal")) == 0
     tall = replace(VIDEO, height_px=1024, width_px=512)
     frames = {way: memory_by_phase(kept, tall, RunPlan(decode=way), is_guided=True)["decode"] for way in ways}  # pyright: ignore[reportArgumentType]
     assert frames["default"] - frames["tiles"] == BIG.compression.time * (1024 * 512 - 256 * 256) * 4000
+
+
+def test_what_is_made_and_not_shown_counts() -> None:
+    cost = replace(BIG.cost, kept_bytes_per_pixel=8000.0)
+    shown = replace(BIG, cost=cost, decodes=("default", "exact", "frugal"))
+    hidden = replace(shown, hidden_latent_frames=2)
+    longer = replace(VIDEO, frames=VIDEO.frames + 2 * BIG.compression.time)
+    assert hidden.made(VIDEO) == longer
+    for plan in (RunPlan(decode="exact"), RunPlan(decode="frugal")):
+        mine, other = (
+            estimate(card, video, steps=3, is_guided=True, plan=plan)
+            for card, video in ((hidden, VIDEO), (shown, longer))
+        )
+        assert mine.flops == other.flops
+        assert mine.memory_bytes["denoise"] == other.memory_bytes["denoise"]
+        # but for the frames themselves, which are fewer
+        assert other.memory_bytes["decode"] - mine.memory_bytes["decode"] == 3 * (longer.pixels - VIDEO.pixels)
+    assert scratch_bytes(hidden, VIDEO, RunPlan(decode="frugal")) >= scratch_bytes(
+        shown, longer, RunPlan(decode="frugal")
+    )
 
 
 def test_a_decode_that_would_fit_is_proposed() -> None:

@@ -15,11 +15,10 @@ import torch
 from torch import Tensor
 
 from kinema.core.errors import OutOfMemory, StorageError, storage_errors
+from kinema.core.memory import SCRATCH_FILE_BYTES
 from kinema.models.autoencoders.chunked import State
 from kinema.models.layers.causal_conv import Video
 
-# Large enough to be few, small enough that what is read through doesn't take the disk's room for long.
-_FILE_BYTES = 2**28
 # Of a video in a file: shape, strides (kernels and sums follow them), dtype and device.
 _Header = tuple[torch.Size, tuple[int, ...], torch.dtype, torch.device]
 
@@ -33,7 +32,7 @@ class FileShelf:
     Raises: OutOfMemory, whose cause is a StorageError, where the disk is full.
     """
 
-    def __init__(self, memory_bytes: float, *, file_bytes: int = _FILE_BYTES) -> None:
+    def __init__(self, memory_bytes: float, *, file_bytes: int = SCRATCH_FILE_BYTES) -> None:
         self._room, self._file_bytes = memory_bytes, file_bytes
         self._here = deque[State]()
         self._files = deque[_File]()

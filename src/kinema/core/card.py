@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,7 @@ class ModelCard:
     `kinema.prompt.normalise` writes them; else they reach it as they were typed. ``blocks``: how the parameters lie in those
     components that can be streamed and quantised; ``adapters``: the numbers in the LoRAs that a model was opened with, by the
     component that they are for. ``decodes``: the ways from latents to frames that it has, as a plan names them.
+    ``hidden_latent_frames`` are made with every clip and not shown.
     """
 
     name: str
@@ -85,6 +86,7 @@ class ModelCard:
     keyframes_at: tuple[float, ...] = ()
     one_spelling: bool = True
     decodes: tuple[str, ...] = ("default", "exact")
+    hidden_latent_frames: int = 0
     blocks: Mapping[str, BlockSizes] = field(default_factory=dict)
     adapters: Mapping[str, int] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
@@ -94,7 +96,13 @@ class ModelCard:
         for name in ("sizes", "fps"):
             if not getattr(self, name):
                 raise InvalidInput(name, getattr(self, name), "must name at least one that the model can do")
-        for name, least in (("weights_bytes", 0), ("text_tokens", 0), ("max_frames", 1), ("default_steps", 1)):
+        for name, least in (
+            ("weights_bytes", 0),
+            ("text_tokens", 0),
+            ("max_frames", 1),
+            ("default_steps", 1),
+            ("hidden_latent_frames", 0),
+        ):
             check_whole(name, getattr(self, name), least=least)
         for name, values in (
             ("sizes", sum(self.sizes, ())),
@@ -116,6 +124,10 @@ class ModelCard:
             raise InvalidInput(
                 "vocabulary", self.vocabulary, "must map attributes to values, and these to lists of words"
             )
+
+    def made(self, video: VideoShape) -> VideoShape:
+        """What is made where ``video`` is asked for: that, and the frames that aren't shown."""
+        return replace(video, frames=video.frames + self.hidden_latent_frames * self.compression.time)
 
     def shape(self, request: GenerationRequest) -> VideoShape:
         """The clip that ``request`` asks this model for, its defaults filled in.

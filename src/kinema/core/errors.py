@@ -173,6 +173,8 @@ def storage_errors(path: object) -> Iterator[None]:
             raise StorageError(f"{path}: grew past the file size allowed here; raise it or choose another disk") from e
         if e.errno in (errno.ENOENT, errno.ENOTDIR):
             raise StorageError(f"{path}: the folder does not exist; make it or choose another") from e
+        if e.errno in (errno.EMFILE, errno.ENFILE):
+            raise StorageError(f"{path}: too many files are open; close some or raise the limit (ulimit -n)") from e
         if e.errno == errno.ENAMETOOLONG:
             raise StorageError(f"{path}: the name is too long; choose a shorter one") from e
         if e.errno == errno.EISDIR:

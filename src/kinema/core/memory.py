@@ -36,6 +36,8 @@ RUNTIME_BYTES = {"cpu": 400_000_000, "cuda": 700_000_000}
 WRITER_BYTES, WRITER_BYTES_PER_PIXEL = 30_000_000, 110
 # What a frugal decode keeps in memory of a norm's input; it has two at a time.
 FRUGAL_BYTES = 2**26
+# Of a file that holds the rest: few files, which go soon once they are read.
+SCRATCH_FILE_BYTES = 2**30
 # The edge of a spatial tile in a decode in blended tiles.
 TILE_PX = 256
 # what importing transformers adds to the host's, likewise
@@ -149,12 +151,16 @@ def scratch_bytes(card: ModelCard, video: VideoShape, plan: RunPlan) -> int:
     """Bytes of temporary files, at the most: what waits for statistics in a frugal decode, and doesn't in memory."""
     if plan.decode != "frugal" or card.cost.strip_px:
         return 0
-    return max(0, int(_waiting(card, video, plan)) - 2 * FRUGAL_BYTES)
+    waiting = _waiting(card, video, plan)
+    if waiting <= FRUGAL_BYTES:
+        return 0
+    # one file is read until its end, another grows by a frame beyond its size; both are no more than all, twice
+    return int(min(2 * waiting, waiting + 2 * (SCRATCH_FILE_BYTES + waiting / video.frames)))
 
 
 def _waiting(card: ModelCard, video: VideoShape, plan: RunPlan) -> float:
     """Bytes that wait for statistics over the clip in an exact decode."""
-    return video.pixels * card.cost.kept_bytes_per_pixel * DTYPE_BYTES[plan.vae_dtype] / 4
+    return card.made(video).pixels * card.cost.kept_bytes_per_pixel * DTYPE_BYTES[plan.vae_dtype] / 4
 
 
 def _adapters(card: ModelCard, plan: RunPlan) -> float:
@@ -193,4 +199,6 @@ def _denoise_bytes(card: ModelCard, video: VideoShape, plan: RunPlan, *, is_guid
 
 def num_tokens(card: ModelCard, video: VideoShape) -> int:
     """Tokens of one sequence of the transformer."""
-    return card.compression.latent(video).num_tokens(card.patch) + (card.text_tokens if card.joint_text else 0)
+    return card.compression.latent(card.made(video)).num_tokens(card.patch) + (
+        card.text_tokens if card.joint_text else 0
+    )

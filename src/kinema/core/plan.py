@@ -182,7 +182,7 @@ def estimate(
         + cost.encode_per_pixel * video.height_px * video.width_px * num_keyframes,
         "denoise": passes
         * (cost.denoise_per_token * tokens + cost.denoise_per_token_pair * tokens**2 + cost.denoise_constant),
-        "decode": cost.decode_per_pixel * video.pixels,
+        "decode": cost.decode_per_pixel * card.made(video).pixels,
     }
     memory = memory_by_phase(card, video, plan, is_guided=is_guided, num_keyframes=num_keyframes)
     seconds: dict[str, float] = {}

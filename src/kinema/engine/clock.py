@@ -25,12 +25,12 @@ class RunClock:
         """Raises: Cancelled, if a stop was asked for."""
         self._cancel.check(phase)
 
-    def start(self, phase: Phase, steps: int, *, done: int = 0) -> None:
+    def start(self, phase: Phase, steps: int, *, done: int = 0, sample: int = 0) -> None:
         """Says that ``phase`` begins, with ``steps`` to do of which ``done`` are done already."""
         self.check(phase)
         self._clock, self._step, self._steps = StepClock(steps=steps - done), done, steps
         self._last, self._fastest_s = time.monotonic(), float("inf")
-        self._observer(Progress(phase=phase, step=done, steps=steps))
+        self._observer(Progress(phase=phase, step=done, steps=steps, sample=sample))
 
     def done(self, phase: Phase, step: int, *, preview: Any = None, sample: int = 0) -> None:
         """Says that ``step`` steps of ``phase`` are done, then looks whether to stop."""

@@ -51,6 +51,7 @@ class Run:
     meter: Meter
     cost: Estimate
     notes: list[str] = field(default_factory=list)
+    _watchers_error: BaseException | None = None
 
     @property
     def kind(self) -> tuple[object, ...]:
@@ -183,21 +184,24 @@ class Run:
 
         def tell(num: int) -> None:
             nonlocal num_done
-            if num > num_done:
-                num_done = num
-                self.clock.done("decode", num, sample=sample)
-            self.clock.check("decode")
+            try:
+                if num > num_done:
+                    num_done = num
+                    self.clock.done("decode", num, sample=sample)
+                self.clock.check("decode")
+            except BaseException as e:
+                self._watchers_error = e
+                raise
+
+        def on_work(share: float) -> None:
+            tell(int(share * num_latent_frames))
+            # whoever was told may have asked the engine for something
+            family.parts.bring("vae")
 
         if scratch := scratch_bytes(self.folder.card, video, self.plan):
             check_room(scratch)
-        chunks = decode_chunks(
-            family,
-            latents,
-            self.plan.decode,
-            self.requests[sample],
-            on_work=lambda share: tell(int(share * num_latent_frames)),
-        )
-        self.clock.start("decode", num_latent_frames)
+        chunks = decode_chunks(family, latents, self.plan.decode, self.requests[sample], on_work)
+        self.clock.start("decode", num_latent_frames, sample=sample)
         while num_frames < video.frames:
             with (
                 run_scope(self.plan.threads, device=self.plan.device),
@@ -246,11 +250,14 @@ class Run:
         return computed_steps(self.requests[0].steps, self.plan.cache_level)
 
     def _decode_smaller(self, family: Family, error: OutOfMemory) -> None:
-        """Changes the plan to a decode that needs less memory. Raises: ``error`` if there is none."""
+        """Changes the plan to a decode that needs less memory. Raises: ``error`` if there is none, or what a watcher raised."""
+        if self._watchers_error is not None and self._watchers_error in (error, error.__cause__):
+            raise self._watchers_error
         before, after = self.plan.decode, family.decode_modes[self.plan.decode]
         if after is None:
             raise error
         self.plan = replace(self.plan, decode=after)
+        self.cost = _cost(self.folder, self.requests, self.pictures, self.plan)
         what = "disk" if isinstance(error.__cause__, StorageError) else "memory"
         self.notes.append(f"{what} ran out in the decode ({before}), so it was done again with less ({after})")
 
@@ -314,15 +321,7 @@ def make_run(
 
     Raises: OutOfMemory where the disk has no room for its temporary files.
     """
-    first = requests[0]
-    cost = estimate(
-        folder.card,
-        first.video,
-        steps=first.steps,
-        is_guided=first.is_guided,
-        plan=plan,
-        num_keyframes=max(len(p) for p in pictures),
-    )
+    first, cost = requests[0], _cost(folder, requests, pictures, plan)
     # now, and not after the denoise
     if cost.scratch_bytes:
         check_room(cost.scratch_bytes)
@@ -335,6 +334,20 @@ def make_run(
         clock=clock_of(share),
         meter=meter,
         cost=cost,
+    )
+
+
+def _cost(
+    folder: ModelFolder, requests: Sequence[ResolvedRequest], pictures: Sequence[Pictures], plan: RunPlan
+) -> Estimate:
+    first = requests[0]
+    return estimate(
+        folder.card,
+        first.video,
+        steps=first.steps,
+        is_guided=first.is_guided,
+        plan=plan,
+        num_keyframes=max(len(p) for p in pictures),
     )
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 
 import pytest
@@ -48,6 +49,21 @@ def until(supervisor: Supervisor, found: Callable[[], object], timeout_s: float 
         assert time.monotonic() < end, "it did not come to it"
         supervisor.poll()
         time.sleep(0.01)
+
+
+def stop_between_writes(place: Place, pid: int) -> None:
+    """Stops a process while it doesn't hold SQLite's lock: nobody could write until it went on."""
+    while True:
+        os.kill(pid, signal.SIGSTOP)
+        with closing(sqlite3.connect(place.settings.database.removeprefix("sqlite:///"), timeout=0.5)) as probe:
+            try:
+                probe.execute("BEGIN IMMEDIATE")
+                probe.rollback()
+            except sqlite3.OperationalError:
+                os.kill(pid, signal.SIGCONT)
+                time.sleep(0.01)
+            else:
+                return
 
 
 def digest_of(place: Place, job: Job) -> str:
@@ -133,7 +149,7 @@ def test_stopped_for_longer_than_its_lease_a_worker_publishes_nothing(place: Pla
         state = place.get(job).state
         assert isinstance(state, Running)
         victim = supervisor.processes[state.worker]
-        os.kill(victim, signal.SIGSTOP)
+        stop_between_writes(place, victim)
         until(supervisor, lambda: len(attempts_of(place.store.database, job.id)) == 2)
         os.kill(victim, signal.SIGCONT)
         until(supervisor, lambda: place.get(job).status.is_final)

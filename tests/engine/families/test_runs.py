@@ -21,6 +21,7 @@ from kinema.core.errors import Cancelled, InvalidInput, OutOfMemory, StorageErro
 from kinema.core.plan import RunPlan
 from kinema.core.progress import CancelToken, Progress, ignore_progress
 from kinema.core.request import GenerationRequest
+from kinema.engine import engine as engine_module
 from kinema.engine.clock import RunClock
 from kinema.engine.families import hunyuan_video as hunyuan_module
 from kinema.engine.families import wan as wan_module
@@ -197,13 +198,57 @@ def test_wan_s_frames_are_made_in_strips_where_memory_runs_out(
 
 
 @pytest.mark.parametrize("at_step", [0, 1])
-def test_whoever_watches_and_meets_a_full_disk_ends_the_run(models: dict[str, Model], at_step: int) -> None:
+@pytest.mark.parametrize("error", [StorageError, MemoryError, OutOfMemory, RuntimeError])
+def test_whoever_watches_and_fails_ends_the_run(models: dict[str, Model], at_step: int, error: type[Exception]) -> None:
     def watch(event: Progress) -> None:
         if event.phase == "decode" and event.step == at_step:
-            raise StorageError("the watcher's disk is full")
+            raise error("the watcher's disk is full, or it is out of memory")
 
-    with pytest.raises(StorageError, match="^the watcher's"):
-        models["text"].engine(decode="frugal").generate(request(steps=1), observer=watch)
+    engine, asked = models["text"].engine(decode="frugal"), request(size="272x144", steps=1)
+    with pytest.raises(error, match="^the watcher's"):
+        engine.generate(asked, observer=watch)
+    with pytest.raises(error, match="^the watcher's"):
+        list(engine.stream(asked, observer=watch))
+
+
+@pytest.mark.parametrize("name, mode", [("text", "frugal"), ("text", "default"), ("experts", "frugal")])
+@pytest.mark.parametrize("offload", ["component", "disk"])
+def test_whoever_watches_a_decode_may_ask_the_engine_for_another_clip(
+    models: dict[str, Model], name: str, mode: str, offload: str
+) -> None:
+    """Whose networks take the place of the autoencoder in the middle of a frame."""
+    engine, asked = models[name].engine(decode=mode, offload=offload), request(size="272x144", frames=13, steps=1)
+    whole = engine.generate(asked)
+    token, stopped = CancelToken(), list[int]()
+
+    def stop(event: Progress) -> None:
+        if event.phase == "denoise" and event.step == 1:
+            token.cancel()
+
+    def watch(event: Progress) -> None:
+        if event.phase == "decode" and event.step == 2:
+            with pytest.raises(Cancelled):
+                engine.generate(request(seed=8, steps=1), observer=stop, cancel=token)
+            stopped.append(event.step)
+
+    assert engine.generate(asked, observer=watch).digest == whole.digest
+    assert stopped == [2]
+
+
+def test_a_plan_that_was_not_enough_is_no_proof_that_it_is(
+    models: dict[str, Model], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "FRUGAL_BYTES", 0)
+    engine, asked = models["text"].engine(decode="exact"), request(size="272x144", frames=17, steps=1)
+    family = hunyuan_module.HunyuanVideo
+    plan = engine.plan(asked)
+    with monkeypatch.context() as broken:
+        broken.setattr(family, "decode", failing(family.decode, family, {"exact"}, after=0))
+        assert engine.generate(asked).recipe["plan"]["decode"] == "frugal"
+    by_offload = {o: engine.estimate(asked, plan=replace(plan, offload=o)).peak_bytes for o in ("none", "component")}
+    assert by_offload["component"] < by_offload["none"]
+    monkeypatch.setattr(engine_module, "memory_room_bytes", lambda _: by_offload["component"])
+    assert engine.plan(asked).offload == "component"
 
 
 @pytest.mark.parametrize(

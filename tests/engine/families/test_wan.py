@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from kinema.core.errors import InvalidInput, UnsupportedRequest
+from kinema.core.errors import Cancelled, InvalidInput, UnsupportedRequest
 from kinema.core.media_ref import Keyframe
+from kinema.core.progress import CancelToken, Progress
 from tests.engine.families import published
 from tests.engine.families.published import (
     Model,
@@ -108,6 +109,27 @@ def test_batches_may_have_pictures_of_their_own(tmp_path: Path) -> None:
         own, shown = made_by(engine, alone)
         torch.testing.assert_close(latents[i : i + 1], own, rtol=0, atol=1e-4)
         assert abs(frames[i].astype(int) - shown[0].astype(int)).max() <= 1
+
+
+@pytest.mark.parametrize(
+    "options, num_chunks",
+    [({"picture": True, "transformer": SEEN_PICTURE}, 4), ({"expand": True, "shift": 5.0}, 1)],
+)
+def test_every_chunk_that_the_encoder_is_given_is_told(
+    tmp_path: Path, options: dict[str, Any], num_chunks: int
+) -> None:
+    engine, seen = wan(tmp_path / "m", **options).engine(), list[Progress]()
+    both = [request(seed=s, keyframes=(picture_file(tmp_path / "a.png")[0],), steps=1, frames=13) for s in (3, 4)]
+    for batch in (both[:1], both):
+        seen.clear()
+        engine.generate_batch(batch, observer=seen.append)
+        last = len(batch) * (1 + num_chunks)
+        assert [(e.step, e.steps) for e in seen if e.phase == "encode"] == [(i, last) for i in range(last + 1)]
+        decoded = [(e.sample, e.step) for e in seen if e.phase == "decode"]
+        assert decoded == [(i, step) for i in range(len(batch)) for step in range(5)]
+    token = CancelToken()
+    with pytest.raises(Cancelled, match="encode"):
+        engine.generate(both[0], observer=lambda e: token.cancel() if e.step == 2 else None, cancel=token)
 
 
 @pytest.mark.parametrize("kind", [PICTURE, {**SEEN_PICTURE, "pos_embed_seq_len": 34}])

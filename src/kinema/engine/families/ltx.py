@@ -100,7 +100,7 @@ class Ltx:
                 level = torch.full((1,), told, device=self.device)
             # the reference takes the noise that decoders add from torch's global generator; here it is the seed's
             own = generator(request.seed, 1)
-            return self.vae.decode_stream(raw.to(self._vae_dtype), level=level, generator=own)
+            return self.vae.decode_stream(_told(raw.to(self._vae_dtype), on_work), level=level, generator=own)
 
         return self.parts.bring_for("vae", chunks)
 
@@ -137,6 +137,13 @@ class Ltx:
     @property
     def _vae_dtype(self) -> torch.dtype:
         return dtype_of(self.vae, "decoder.conv_in.conv")
+
+
+def _told(latents: Tensor, on_work: OnWork) -> Iterator[Tensor]:
+    """Each latent frame as it is asked for: convolutions that see ahead read many before there are pixels."""
+    for frame in latents.split(1, dim=2):
+        on_work(0.0)
+        yield frame
 
 
 class _Draws:

@@ -5,6 +5,7 @@ Legend: b batch, c latent channels, t h w latent frames, height and width, m mas
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, cast
@@ -70,16 +71,17 @@ class Wan:
         """What the sampler is given for ``requests``."""
         first = requests[0]
         guidances = expert_guidance(Guidance(scale=first.guidance, mode=plan.guidance_mode), first.request.guidance_2)
-        clock.start("encode", len(requests) + sum(len(p) for p in pictures))
+        clock.start("encode", len(requests) + self._num_chunks(pictures, first.latent.frames))
         texts = [lambda i: self.text.encode([requests[i].request.prompt])]
         if any(g.is_on for g in guidances):
             texts.append(lambda i: self.text.encode([requests[i].request.negative_prompt]))
         dtype = dtype_of(self.transformers[0], "proj_out")
         self.parts.bring("text_encoder")
         sides = text_rows(texts, len(requests), dtype=dtype, clock=clock)
-        shared, known, frozen = self._picture_inputs(requests, pictures, clock)
-        if any(pictures):
-            clock.done("encode", len(requests) + sum(len(p) for p in pictures))
+        numbers = itertools.count(len(requests) + 1)
+        shared, known, frozen = self._picture_inputs(
+            requests, pictures, on_chunk=lambda: clock.done("encode", next(numbers))
+        )
         conditions = [{"text": side["text"], **shared} for side in sides]
         sigmas = self.sampler.sigmas(first.steps)
         told = told_level(self.sampler, first.steps)
@@ -116,7 +118,7 @@ class Wan:
         return self.parts.bring_for("vae", chunks)
 
     def _picture_inputs(
-        self, requests: Sequence[ResolvedRequest], pictures: Sequence[Pictures], clock: RunClock
+        self, requests: Sequence[ResolvedRequest], pictures: Sequence[Pictures], on_chunk: Callable[[], None]
     ) -> tuple[dict[str, Tensor | None], Tensor | None, Tensor | None]:
         """(what the network is told of the pictures, known latents, where they are)."""
         shared: dict[str, Tensor | None] = {"behind": None, "image": None}
@@ -129,17 +131,17 @@ class Wan:
             frozen = torch.zeros(len(requests), 1, latent.frames, 1, 1, dtype=torch.bool, device=self.device)
             for row, places in enumerate(pictures):
                 for place, picture in places.items():
-                    known[row, :, place] = self._latents([picture_pixels(picture, self.device)], clock)[0, :, 0]
+                    known[row, :, place] = self._latents([picture_pixels(picture, self.device)], on_chunk)[0, :, 0]
                     frozen[row, :, place] = True
             return shared, known, frozen
-        shared["behind"] = torch.cat([self._behind(p, latent.frames, clock) for p in pictures])
+        shared["behind"] = torch.cat([self._behind(p, latent.frames, on_chunk) for p in pictures])
         if self.picture is not None:
             self.parts.bring("image_encoder")
             images = [rearrange(self.picture.encode(list(p.values())), "k n v -> 1 (k n) v") for p in pictures]
             shared["image"] = torch.cat(images).to(dtype)
         return shared, None, None
 
-    def _behind(self, places: Pictures, num_latent_frames: int, clock: RunClock) -> Tensor:
+    def _behind(self, places: Pictures, num_latent_frames: int, on_chunk: Callable[[], None]) -> Tensor:
         """(1, m + c, t, h, w): which frames are given, and the latents of a video that is grey where none is."""
         time = self.vae.config.scale_factor_temporal
         pixels = {place: picture_pixels(picture, self.device) for place, picture in places.items()}
@@ -151,20 +153,28 @@ class Wan:
                 # a picture at the end is the last of the frames that its latent frame holds
                 yield torch.cat([grey.expand(-1, -1, time - 1, -1, -1), pixels.get(place, grey)], dim=2)
 
-        latents = self._latents(chunks(), clock)
+        latents = self._latents(chunks(), on_chunk)
         mask = latents.new_zeros(1, time, *latents.shape[2:])
         mask[:, :, 0] = 1
         for place in places:
             mask[:, -1, place] = 1
         return torch.cat([mask, latents], dim=1)
 
-    def _latents(self, chunks: Iterable[Tensor], clock: RunClock) -> Tensor:
-        """Normalised latents, in fp32, of a video in chunks, between which it can be stopped."""
+    def _num_chunks(self, pictures: Sequence[Pictures], num_latent_frames: int) -> int:
+        """Chunks of video that the encoder is given for ``pictures``."""
+        if self.picture_goes_to == _FIRST_FRAME:
+            return sum(map(len, pictures))
+        return num_latent_frames * len(pictures) if any(pictures) else 0
+
+    def _latents(self, chunks: Iterable[Tensor], on_chunk: Callable[[], None]) -> Tensor:
+        """Normalised latents, in fp32, of a video in chunks; ``on_chunk`` is called after each."""
         self.parts.bring("vae")
         dtype, means = dtype_of(self.vae, "quant_conv"), list[Tensor]()
         for mean, _ in self.vae.encode_stream(chunk.to(dtype) for chunk in chunks):
             means.append(mean)
-            clock.check("encode")
+            on_chunk()
+            # whoever was told may have asked the engine for something
+            self.parts.bring("vae")
         return self.vae.normalise(torch.cat(means, dim=2).float())
 
 

@@ -59,7 +59,7 @@ class Step:
         norm: the norm whose statistics the step's input needs, if it begins with one.
         growth: values that come of one.
         factor: how many frames come of one, but of the clip's first, and how many rows, and columns, of one.
-        work: about how many products a pixel of a frame takes (of attention, those of its projections).
+        work: about how many products a pixel of a frame takes.
         multiple: frames come in multiples of it; if it isn't 1, then after the clip's first, which comes alone.
     """
 
@@ -108,11 +108,13 @@ def decode(
 ) -> Iterator[Video]:
     """Pixels of ``latents`` in chunks; see `run`."""
     num_frames, pixels, total = latents.shape[2], latents[:, 0, 0].numel(), 0.0
-    for step in decoder_steps(model):
+    # attention sees its own frame and all before
+    seen = latents[0, 0, 0].numel() * (num_frames + 1) / 2
+    for step in decoder_steps(model, seen):
         total += step.work * num_frames * pixels
         time, space = step.factor
         num_frames, pixels = 1 + (num_frames - 1) * time, pixels * space**2
-    return run(decoder_steps(model), [latents], make_shelf=make_shelf, work=Work(total, on_work))
+    return run(decoder_steps(model, seen), [latents], make_shelf=make_shelf, work=Work(total, on_work))
 
 
 def run(
@@ -198,11 +200,15 @@ def _parts(step: Step, state: State) -> deque[State]:
     return deque(zip(video.split(num_frames, dim=2), shortcuts, strict=False))
 
 
-def decoder_steps(model: VideoAutoencoder) -> Iterator[Step]:
-    """The steps from latents to pixels, made one by one: some hold folded weights."""
+def decoder_steps(model: VideoAutoencoder, seen: float = 0.0) -> Iterator[Step]:
+    """The steps from latents to pixels, made one by one: some hold folded weights.
+
+    Args:
+        seen: how many pixels one of the middle's attention sees in the mean, for the steps' ``work``.
+    """
     decoder = model.decoder
     yield _enter(decoder.conv_in, model.post_quant_conv)
-    yield from _middle(decoder.mid_block)
+    yield from _middle(decoder.mid_block, seen)
     for layer in _layers(decoder.up_blocks):
         if isinstance(layer, ResidualBlock):
             yield from _residual(layer)
@@ -238,12 +244,13 @@ def _layers(blocks: nn.ModuleList) -> Iterator[nn.Module]:
             yield from layers.children()
 
 
-def _middle(block: MidBlock) -> Iterator[Step]:
+def _middle(block: MidBlock, seen: float = 0.0) -> Iterator[Step]:
     for i, resnet in enumerate(block.resnets):
         if i and block.attentions:
             attention = _as(FrameCausalAttention, block.attentions[i - 1])
             norm = _as(nn.GroupNorm, attention.group_norm)
-            yield Step(run=_attend(attention), work=4 * norm.num_channels**2, norm=norm)
+            width = norm.num_channels
+            yield Step(run=_attend(attention), work=4 * width**2 + 2 * width * seen, norm=norm)
         yield from _residual(_as(ResidualBlock, resnet))
 
 

@@ -45,6 +45,7 @@ class Facts:
     longest: int | None = None
     more_fps: tuple[float, ...] = ()
     decodes: tuple[str, ...] = ("default", "exact")
+    hidden_latent_frames: int = 0
 
 
 def make_card(
@@ -88,6 +89,7 @@ def make_card(
         keyframes_at=facts.keyframes_at,
         one_spelling=False,
         decodes=facts.decodes,
+        hidden_latent_frames=facts.hidden_latent_frames,
     )
 
 

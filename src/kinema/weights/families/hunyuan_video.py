@@ -73,14 +73,15 @@ def card(folder: ModelFolder) -> ModelCard:
 
 
 def _facts(folder: ModelFolder, transformer: VideoTransformerConfig) -> Facts:
+    # of what starts with a picture on the channel axis the first latent frame is dropped
+    num_hidden = int(transformer.image_condition_type == "latent_concat")
     sees_picture = folder.pipeline == "HunyuanVideoImageToVideoPipeline"
     return Facts(
         version="1.0",
         license="Tencent Hunyuan Community License (not for the EU, the UK and South Korea)",
         sizes=_SIZES,
         fps=24.0,
-        # of what starts with a picture on the channel axis the first four frames are dropped
-        frames=125 if transformer.image_condition_type == "latent_concat" else 129,
+        frames=129 - 4 * num_hidden,
         steps=50,
         guidance=6.0 if transformer.guidance_embeds else 1.0,
         embedded_guidance=transformer.guidance_embeds,
@@ -89,6 +90,7 @@ def _facts(folder: ModelFolder, transformer: VideoTransformerConfig) -> Facts:
         needs=("keyframes",) if sees_picture else (),
         keyframes_at=(0.0,) if sees_picture else (),
         decodes=("default", "exact", "frugal", "tiles"),
+        hidden_latent_frames=num_hidden,
     )
 
 
