@@ -49,6 +49,26 @@ def test_the_estimate_counts_the_decode(monkeypatch: pytest.MonkeyPatch) -> None
     assert [e.eta_s for e in seen[2:]] == [3 * 2 + 6, 2 * 2 + 6, 2 + 6, 6]
 
 
+def test_a_long_step_shows_life_and_can_be_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(clock_module.time, "monotonic", lambda: now[0])
+    seen: list[Progress] = []
+    cancel = CancelToken()
+    clock = RunClock(seen.append, cancel)
+    clock.start("decode", 3, sample=1)
+    now[0] += 60
+    clock.done("decode", 1, preview="a picture", sample=1)
+    for _ in range(30):
+        now[0] += 1.0
+        clock.still()
+    assert [(e.step, e.sample, e.preview) for e in seen] == [(0, 1, None), (1, 1, "a picture"), *[(1, 1, None)] * 5]
+    clock.done("decode", 2, sample=1)
+    assert seen[-1].eta_s == 30.0, "saying it again is no step"
+    cancel.cancel()
+    with pytest.raises(Cancelled, match="decode"):
+        clock.still()
+
+
 @pytest.mark.parametrize("phase, step", [("load", 1), ("encode", 0), ("denoise", 0), ("denoise", 2), ("decode", 1)])
 def test_a_stop_comes_within_one_step(tiny: Path, request_: GenerationRequest, phase: str, step: int) -> None:
     cancel, seen = CancelToken(), []

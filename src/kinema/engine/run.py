@@ -14,7 +14,6 @@ from torch import Tensor
 from kinema.accel.shelf import check_room
 from kinema.accel.step_cache import StepCache
 from kinema.core.errors import InvalidInput, OutOfMemory, StorageError
-from kinema.core.memory import scratch_bytes
 from kinema.core.plan import Estimate, RunPlan, estimate
 from kinema.core.skips import computed_steps
 from kinema.engine.clip import Clip
@@ -188,7 +187,8 @@ class Run:
                 if num > num_done:
                     num_done = num
                     self.clock.done("decode", num, sample=sample)
-                self.clock.check("decode")
+                else:
+                    self.clock.still()
             except BaseException as e:
                 self._watchers_error = e
                 raise
@@ -198,8 +198,8 @@ class Run:
             # whoever was told may have asked the engine for something
             family.parts.bring("vae")
 
-        if scratch := scratch_bytes(self.folder.card, video, self.plan):
-            check_room(scratch)
+        if self.cost.scratch_bytes:
+            check_room(self.cost.scratch_bytes)
         chunks = decode_chunks(family, latents, self.plan.decode, self.requests[sample], on_work)
         self.clock.start("decode", num_latent_frames, sample=sample)
         while num_frames < video.frames:

@@ -261,8 +261,8 @@ def test_a_decode_can_be_stopped_before_its_first_frames_and_done_again(
     engine, asked = models[name].engine(decode=mode), request(size="272x144", frames=13, steps=1)
     events: list[Progress] = []
     whole = engine.generate(asked, observer=events.append)
-    steps = [e.step for e in events if e.phase == "decode"]
-    assert steps == [0, 1, 2, 3, 4]
+    # slow ones are said again
+    assert list(dict.fromkeys(e.step for e in events if e.phase == "decode")) == [0, 1, 2, 3, 4]
     states: list[GenerationState] = []
     token, family = CancelToken(), {"text": hunyuan_module.HunyuanVideo, "experts": wan_module.Wan}[name]
 
