@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from kinema.app import clips
-from kinema.app.best import MOST, BestOf
+from kinema.app.best import MOST, BestOf, judged_best_of
 from kinema.core.errors import InvalidInput
 from kinema.core.geometry import VideoShape
 from kinema.core.request import MAX_SEED, GenerationRequest
@@ -24,6 +24,7 @@ from kinema.world.scene import Scene, Subject
 from tests.evaluation.fakes import USUAL, surely, verdict_of
 
 if TYPE_CHECKING:
+    from kinema.core.card import ModelCard
     from tests.conftest import FakeEngine
 
 WORDS = words_of(["core", "full"])
@@ -91,6 +92,12 @@ def test_what_a_prompt_asks_for(prompt: str, subjects: list[dict[str, str]], who
     found = question_of(prompt, WORDS)
     assert [dict(s) for s in found.subjects] == subjects
     assert dict(found.whole) == whole
+
+
+def test_models_without_a_vocabulary_are_not_judged(engine: FakeEngine, toy_card: ModelCard) -> None:
+    assert judged_best_of(engine, 2, card=toy_card, step=3).step == 3
+    with pytest.raises(InvalidInput, match="^best_of: 2: .*kinema-mini's words alone; leave --best-of out for toy$"):
+        judged_best_of(engine, 2, card=replace(toy_card, vocabulary={}))
 
 
 def test_a_prompt_that_names_nothing_is_refused() -> None:

@@ -112,6 +112,23 @@ def test_generate_without_a_file_writes_none(fake_engine: FakeEngine, toy_model:
     assert [p.name for p in tmp_path.iterdir()] == ["toy"]
 
 
+def test_generate_keeps_no_run_in_the_clip_s_own_file(fake_engine: FakeEngine, toy_model: str, tmp_path: Path) -> None:
+    for out, checkpoint in (("a.mp4", Path("b/../a.mp4")), (Path("a.mp4"), "a.mp4"), ("a/", "a/run")):
+        with pytest.raises(InvalidInput, match="^checkpoint: .*own (file|folder); name another"):
+            kinema.generate("a", model=toy_model, out=tmp_path / out, checkpoint=tmp_path / checkpoint)
+    with pytest.raises(InvalidInput, match="^checkpoint: .*must name a file"):
+        kinema.generate("a", model=toy_model, checkpoint="a\0b")
+    assert [p.name for p in tmp_path.iterdir()] == ["toy"]
+    assert not fake_engine.requests
+
+
+def test_generate_knows_its_dtypes_and_devices(toy_model: str) -> None:
+    with pytest.raises(InvalidInput, match="^dtype: 'half': must be one of auto, float32, bfloat16$"):
+        kinema.generate("a", model=toy_model, dtype="half")
+    with pytest.raises(InvalidInput, match="^device: 'gpu': must be one of cpu, cuda$"):
+        kinema.generate("a", model=toy_model, device="gpu")
+
+
 @pytest.mark.parametrize("prompt", ["", 3, None, "a" * 100_000])
 def test_generate_refuses_what_is_no_prompt(prompt: object) -> None:
     with pytest.raises(InvalidInput, match="^prompt: "):

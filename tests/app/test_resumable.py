@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from kinema.app.resumable import Resumable, resumed_request
+from kinema.app.states import read_state
 from kinema.core.errors import Cancelled, InvalidInput, StorageError
 from kinema.core.media_ref import Keyframe, MediaRef
 from kinema.core.progress import CancelToken, Observer, Progress
@@ -64,24 +65,49 @@ def test_a_run_goes_on_to_the_same_bits(engine: Engine, tmp_path: Path, phase: s
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_canceled_run_goes_on_too(engine: Engine, tmp_path: Path) -> None:
-    cancel = CancelToken()
+@pytest.mark.parametrize("every_s", [0, 1e6])
+def test_a_canceled_run_goes_on_too_and_loses_no_step(engine: Engine, tmp_path: Path, every_s: float) -> None:
     file = tmp_path / "run"
-    with pytest.raises(Cancelled):
-        kept(engine, file).generate(
-            REQUEST, cancel=cancel, observer=lambda e: cancel.cancel() if (e.phase, e.step) == ("denoise", 3) else None
-        )
+
+    def canceled_at(phase: str, step: int) -> str:
+        cancel = CancelToken()
+        with pytest.raises(Cancelled) as error:
+            Resumable(engine, file, every_s=every_s).generate(
+                REQUEST,
+                cancel=cancel,
+                observer=lambda e: cancel.cancel() if (e.phase, e.step) == (phase, step) else None,
+            )
+        return str(error.value)
+
+    assert canceled_at("encode", 1) == "cancelled during encode"
+    assert not file.exists()
+    seen: list[int] = []
+    for step in (3, 5):
+        said = canceled_at("denoise", step)
+        assert said.startswith(f"cancelled during denoise; the run is kept in {file}, and goes on")
+        seen.append(read_state(file).step)
+    assert seen[0] in (2, 3)
+    assert seen[1] in (4, 5)
     assert kept(engine, file).generate(REQUEST).digest == engine.generate(REQUEST).digest
 
 
 def test_one_is_kept_no_oftener_than_asked_and_always_before_the_decode(engine: Engine, tmp_path: Path) -> None:
+    file, seen = tmp_path / "run", list[tuple[str, int]]()
+    Resumable(engine, file, every_s=1e6).generate(
+        REQUEST, observer=lambda e: seen.append((e.phase, e.step)) if file.exists() else None
+    )
+    assert seen == [("denoise", 6), ("decode", 0), ("decode", 1), ("decode", 2), ("decode", 3)]
+
+
+def test_the_cost_of_a_clip_counts_what_came_before(engine: Engine, tmp_path: Path) -> None:
     file = tmp_path / "run"
-    with pytest.raises(Killed):
-        Resumable(engine, file, every_s=1e6).generate(REQUEST, observer=raise_at("denoise", 5))
-    assert not file.exists()
-    with pytest.raises(Killed):
-        Resumable(engine, file, every_s=1e6).generate(REQUEST, observer=raise_at("decode", 0))
-    assert file.exists()
+    broken_off(engine, file, "decode", 0)
+    spent = read_state(file).spent
+    assert spent is not None
+    clip = kept(engine, file).generate(REQUEST)
+    assert clip.metrics.seconds["denoise"] == spent.seconds["denoise"] > 0, "none is made again"
+    assert clip.metrics.seconds["decode"] > 0
+    assert clip.metrics.flops == engine.estimate(REQUEST).total_flops
 
 
 def test_without_a_seed_the_kept_run_s_is_taken(engine: Engine, tmp_path: Path) -> None:
@@ -107,15 +133,19 @@ def test_what_belongs_elsewhere_is_refused(engine: Engine, tmp_path: Path) -> No
     before = file.read_bytes()
     with pytest.raises(InvalidInput, match=r"^checkpoint: .*another request.*\['prompt'\]; remove it, or name another"):
         kept(engine, file).generate(REQUEST.replace(prompt="a ball"))
-    with pytest.raises(InvalidInput, match="^checkpoint: .*was made elsewhere"):
+    with pytest.raises(
+        InvalidInput, match="^checkpoint: .*was made with other weights, .*; remove it, or name another"
+    ):
         kept(engine_of(save_tiny(tmp_path / "other", TINY_CARD, seed=9)), file).generate(REQUEST)
     bold = Engine(engine.folder, dtype="float32", threads=1, cache_level=1)
     with pytest.raises(InvalidInput, match="^checkpoint: .*cache_level 0, and not 1"):
         kept(bold, file).generate(REQUEST)
     assert file.read_bytes() == before
     file.write_bytes(before[:50])
-    with pytest.raises(InvalidInput, match="^checkpoint: .*can't be read"):
+    with pytest.raises(InvalidInput, match="^checkpoint: .*keeps no run, or is damaged; remove it, or"):
         kept(engine, file).generate(REQUEST)
+    with pytest.raises(InvalidInput, match=r"^checkpoint: .*can't be read \(a folder\); remove it, or name another"):
+        kept(engine, tmp_path).generate(REQUEST)
     with pytest.raises(StorageError, match="the folder does not exist"):
         kept(engine, tmp_path / "none" / "run").generate(REQUEST, observer=raise_at("denoise", 1))
     assert replace(engine.plan(REQUEST), cache_level=1) == bold.plan(REQUEST)

@@ -150,9 +150,9 @@ def test_a_pipe_is_refused_and_not_waited_for(kinema: Kinema) -> None:
 
 
 def test_a_path_is_the_same_text_in_json(kinema: Kinema) -> None:
-    Path("folder" * 20).mkdir()
-    (event,) = kinema("inspect", "folder" * 20, "--json").events
-    assert event["value"] == "folder" * 20
+    Path("folder" * 42).mkdir()
+    (event,) = kinema("inspect", "folder" * 42, "--json").events
+    assert event["value"] == "folder" * 42
     assert event["message"].startswith("file: '...")
 
 

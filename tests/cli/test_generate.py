@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from kinema.cli.fields import read_prompt
 from kinema.media.read import read_video
 
 if TYPE_CHECKING:
@@ -130,6 +131,41 @@ def test_the_prompt_comes_from_standard_input(
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("\ufeff一只小狗\n".encode())))
     assert kinema("generate", "-", "--model", toy_model, "--out", "a.mp4").code == 0
     assert fake_engine.requests[0].prompt == "一只小狗"
+
+
+@pytest.mark.parametrize(
+    "typed, read",
+    [("a red car\n", "a red car"), ("a  car\r\n", "a  car"), ("a\n\n", "a\n"), ("a\r", "a\r"), (" a ", " a ")],
+)
+def test_standard_input_loses_the_newline_at_its_end_and_nothing_else(
+    monkeypatch: pytest.MonkeyPatch, typed: str, read: str
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(typed.encode())))
+    assert read_prompt("-") == read
+    assert read_prompt(typed) == typed
+
+
+@pytest.mark.parametrize(
+    "flags, rule",
+    [
+        (["--checkpoint", "x.mp4", "--out", "x.mp4"], "is the clip's own file; name another"),
+        (["--checkpoint", "./no/../x.mp4", "--out", "x.mp4"], "is the clip's own file; name another"),
+        (["--checkpoint", "link.mp4", "--out", "x.mp4"], "is the clip's own file; name another"),
+        (["--checkpoint", "a-puppy-3.mp4", "--seed", "3"], "is the clip's own file; name another"),
+        (["--checkpoint", "frames/run", "--out", "frames/"], "lies in the clip's own folder; name another place"),
+        (["--checkpoint", " "], "must name a file"),
+    ],
+)
+@pytest.mark.parametrize("more", [[], ["--dry-run"]])
+def test_a_run_is_not_kept_in_the_clip_s_own_file(
+    kinema: Kinema, toy_model: str, fake_engine: FakeEngine, flags: list[str], rule: str, more: list[str]
+) -> None:
+    Path("no").mkdir()
+    Path("link.mp4").symlink_to("x.mp4")
+    answer = kinema("generate", "a puppy", "--model", toy_model, *flags, *more)
+    assert (answer.code, answer.err) == (2, f"error: checkpoint: {flags[1]!r}: {rule}\n")
+    assert files() == ["link.mp4", "no"]
+    assert not fake_engine.requests
 
 
 def test_a_file_is_replaced_with_force_alone(kinema: Kinema, toy_model: str, fake_engine: FakeEngine) -> None:

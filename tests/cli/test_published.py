@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +12,7 @@ import numpy as np
 import pytest
 
 from kinema.app import local
+from kinema.engine.choose import DtypeChoice, current_isa
 from kinema.engine.families.wan import Wan
 from kinema.media.picture import read_picture
 from kinema.media.recipe import read_recipe
@@ -29,9 +32,7 @@ def _fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("kinema.engine.choose.measure_dtypes", _float32)
 
 
-def _float32(threads: int, *, device: str = "cpu") -> object:
-    from kinema.engine.choose import DtypeChoice, current_isa
-
+def _float32(threads: int, *, device: str = "cpu") -> DtypeChoice:
     return DtypeChoice(dtype="float32", vae_dtype="float32", isa=current_isa(device))
 
 
@@ -147,6 +148,28 @@ def test_ltx_video(kinema: Kinema, tmp_path: Path) -> None:
     refused = kinema("generate", "a", "--model", str(model.folder), "--frames", "10")
     assert (refused.code, refused.err.count("\n")) == (2, 1)
     assert "frames: 10: must be 1 + 8k; nearest: 9 or 17" in refused.err
+
+
+@pytest.mark.parametrize("more", [[], ["--dry-run"]])
+def test_the_judges_do_not_choose_among_its_clips(kinema: Kinema, tmp_path: Path, more: list[str]) -> None:
+    folder = wan(tmp_path / "wan").folder
+    refused = kinema("generate", "a red car", "--model", str(folder), *SMALL, "--best-of", "2", *more)
+    rule = "needs the judges, who know kinema-mini's words alone; leave --best-of out for wan"
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
+    assert refused.err.startswith(f"error: best_of: 2: {rule}")
+    assert list(Path().iterdir()) == []
+
+
+def test_typed_or_piped_a_prompt_makes_the_same_clip(
+    kinema: Kinema, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flags = ["--model", str(wan(tmp_path / "wan").folder), *SMALL]
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"a red car\n")))
+    assert kinema("generate", "a red car", *flags, "--out", "typed.mp4").code == 0
+    assert kinema("generate", "-", *flags, "--out", "piped.mp4").code == 0
+    typed, piped = (read_recipe(f"{name}.mp4") or {} for name in ("typed", "piped"))
+    assert typed["request"]["prompt"] == piped["request"]["prompt"] == "a red car"
+    assert typed["frames"] == piped["frames"]
 
 
 def assert_near(folder: str, wanted: np.ndarray) -> None:

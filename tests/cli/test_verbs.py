@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ WORDS = [
     *([word] for word in (*VERBS, *GROUPS)),
     *([group, verb] for group, (_, verbs) in GROUPS.items() for verb in verbs),
 ]
+COMMANDS = [" ".join(words) for words in WORDS if words and words[-1] not in GROUPS]
 
 
 @pytest.mark.parametrize("words", WORDS, ids=lambda w: " ".join(w) or "kinema")
@@ -31,6 +33,14 @@ def test_every_verb_helps(kinema: Kinema, words: list[str]) -> None:
     answer = kinema(*words, "--help")
     assert (answer.code, answer.err) == (0, "")
     assert answer.out.startswith(f"Usage: kinema {' '.join(words)}".rstrip())
+
+
+@pytest.mark.parametrize("words", WORDS, ids=lambda w: " ".join(w) or "kinema")
+def test_helps_name_commands_that_exist(kinema: Kinema, words: list[str]) -> None:
+    # lines are broken anywhere
+    text = " ".join(kinema(*words, "--help").out.split())
+    for named in re.findall(r"`kinema ([^`]+)`", text):
+        assert any(f"{named} ".startswith(f"{known} ") for known in COMMANDS), f"`kinema {named}`"
 
 
 def test_the_version(kinema: Kinema) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +11,11 @@ import pytest
 from safetensors.torch import load_file
 
 from kinema.app import local
+from kinema.engine.families.wan import Wan
+from kinema.media.picture import read_picture
 from kinema.media.recipe import read_recipe
-from tests.cli.test_published import _float32
+from kinema.media.write import write_picture
+from tests.cli.test_published import _float32, _killed
 from tests.engine.families.loras import TEXT_LAYERS, WAN_LAYERS, low_rank
 from tests.engine.families.published import hunyuan_video, wan
 from tests.engine.families.small import WEIGHTS
@@ -37,6 +41,56 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def plan_in(file: str) -> dict[str, Any]:
     return (read_recipe(file) or {})["plan"]
+
+
+def test_a_dtype_is_for_all_networks(kinema: Kinema, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kinema.engine.choose.measure_dtypes", _bfloat16)
+    flags = ["generate", "a", "--model", str(folder), *SMALL]
+    for dtype, wanted in {"auto": "bfloat16", "float32": "float32", "bfloat16": "bfloat16"}.items():
+        made = kinema(*flags, "--dtype", dtype, "--out", f"{dtype}.png")
+        assert made.code == 0, made.err
+        plan = plan_in(f"{dtype}.png")
+        assert (plan["dtype"], plan["vae_dtype"], plan["device"]) == (wanted, wanted, "cpu")
+    again = kinema("reproduce", "float32.png", "--model", str(folder))
+    assert (again.code, again.out) == (0, "float32.png: the same frames\n"), "a recipe says what it was"
+    refused = kinema(*flags, "--dtype", "float16")
+    assert refused.err == "error: dtype: 'float16': must be one of auto, float32, bfloat16\n"
+    clip = local.generate("a", model=str(folder), frames=1, size="48x32", steps=2, seed=7, guidance=1, dtype="float32")
+    assert clip.digest == (read_recipe("float32.png") or {})["frames"]
+
+
+def _bfloat16(threads: int, *, device: str = "cpu") -> object:
+    return replace(_float32(threads, device=device), dtype="bfloat16", vae_dtype="bfloat16")
+
+
+def test_a_kept_run_of_another_dtype_is_refused(kinema: Kinema, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flags = ["generate", "a", "--model", str(folder), *SMALL, "--checkpoint", "run", "--out", "a.png"]
+    with monkeypatch.context() as patch:
+        patch.setattr(Wan, "decode", _killed)
+        assert kinema(*flags, "--dtype", "bfloat16").code != 0
+    refused = kinema(*flags, "--dtype", "float32")
+    rule = "was made with dtype bfloat16 and vae_dtype bfloat16, and not float32; remove it, or name another file"
+    assert (refused.code, refused.err) == (2, f"error: checkpoint: 'run': {rule}\n")
+    assert kinema(*flags, "--dtype", "auto").code == 0, "who asks for none goes on as it was"
+    assert plan_in("a.png")["dtype"] == "bfloat16"
+
+
+def test_a_device_must_be_there(kinema: Kinema, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    flags = ["generate", "a", "--model", str(folder), *SMALL, "--out", "a.png"]
+    for more in ([], ["--dtype", "float32"], ["--dry-run"]):
+        refused = kinema(*flags, "--device", "cuda", *more)
+        assert (refused.code, refused.out) == (2, "")
+        assert refused.err.splitlines()[-1].startswith("error: device: 'cuda': is not there")
+    assert kinema(*flags, "--device", "tpu").err == "error: device: 'tpu': must be one of cpu, cuda\n"
+    assert list(Path().iterdir()) == []
+    assert kinema(*flags).code == 0
+    recipe = read_recipe("a.png") or {}
+    write_picture("b.png", read_picture("a.png"), recipe={**recipe, "plan": {**recipe["plan"], "device": "cuda"}})
+    for more in ([], ["--offload", "auto"], ["--out", "c.png"]):
+        refused = kinema("reproduce", "b.png", "--model", str(folder), *more)
+        rule = "made the clip, and is not there or this torch can't use it"
+        assert (refused.code, refused.err) == (2, f"error: device: 'cuda': {rule}\n")
 
 
 def test_offload_changes_no_pixel_and_quantise_is_kept(kinema: Kinema, folder: Path) -> None:

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from kinema.core.card import ModelCard
 from kinema.core.checks import check_whole
+from kinema.core.errors import InvalidInput
 from kinema.core.plan import Estimate, RunPlan
 from kinema.core.progress import CancelToken, Observer, Progress, ignore_progress
 from kinema.core.protocols import C, GenerationEngine
@@ -60,14 +62,19 @@ class BestOf:
         return best[1]
 
 
-def judged_best_of(engine: GenerationEngine[C], count: int, *, step: int = 1) -> BestOf:
-    """`BestOf` with the judges of the world. Raises: InvalidInput, WeightsError."""
+def judged_best_of(engine: GenerationEngine[C], count: int, *, card: ModelCard, step: int = 1) -> BestOf:
+    """`BestOf` with the judges of the world, for the model of ``card``.
+
+    Raises: InvalidInput for a model without a vocabulary, whose clips they can't judge; from `BestOf.generate` WeightsError, too.
+    """
+    if not card.vocabulary:
+        rule = f"needs the judges, who know kinema-mini's words alone; leave --best-of out for {card.name}"
+        raise InvalidInput("best_of", count, rule)
 
     def score_of(request: GenerationRequest) -> Score:
         from kinema.evaluation.best import Scorer, question_of
         from kinema.evaluation.judges import load_judges
-        from kinema.weights.folder import open_model
 
-        return Scorer(load_judges(), question_of(request.prompt, open_model(request.model).card.vocabulary))
+        return Scorer(load_judges(), question_of(request.prompt, card.vocabulary))
 
     return BestOf(engine, count=count, step=step, score_of=score_of)

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 from kinema.app.clips import generate_to, in_its_words
 from kinema.app.prompts import PromptPolicy, Rewriter, prepare_prompt
 from kinema.app.resumable import Resumable, resumed_request
+from kinema.core.errors import InvalidInput, choices
 from kinema.core.media_ref import Keyframe, MediaRef
 from kinema.core.placement import AUTO
+from kinema.core.plan import DTYPES
 from kinema.core.progress import CancelToken, Observer, ignore_progress
 from kinema.core.protocols import GenerationEngine
 from kinema.core.request import GenerationRequest
@@ -25,8 +27,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Setup:
-    """How a model is run, besides what it is asked for: see `kinema.engine.engine.Engine`, and `kinema.weights.folder.open_model`."""
+    """How a model is run, besides what it is asked for: see `kinema.engine.engine.Engine`, and `kinema.weights.folder.open_model`.
 
+    ``dtype`` is that of all networks; "auto" leaves it to what was measured. Raises: InvalidInput for an unknown one.
+    """
+
+    device: str = "cpu"
+    dtype: str = AUTO
     cache_level: int = 0
     decode: str = "default"
     quantise: str = "none"
@@ -35,6 +42,10 @@ class Setup:
     lora_mode: str = AUTO
     files: tuple[tuple[str, str], ...] = ()
     loras: tuple[LoraFile, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.dtype not in (known := (AUTO, *DTYPES)):
+            raise InvalidInput("dtype", self.dtype, f"must be {choices(known)}")
 
     def open(self, model: str) -> ModelFolder:
         """``model`` with its files from elsewhere. Raises: InvalidInput, WeightsError."""
@@ -68,6 +79,8 @@ def engine_for(model: str, setup: Setup = PLAIN) -> Engine:
 
         engine = Engine(
             setup.open(model),
+            device=setup.device,
+            dtype=None if setup.dtype == AUTO else setup.dtype,
             cache_level=setup.cache_level,
             decode=setup.decode,
             quantise=setup.quantise,
@@ -104,6 +117,8 @@ def generate(  # noqa: PLR0913
     rewriter: Rewriter | None = None,
     check: bool = True,
     best_of: int = 1,
+    device: str = "cpu",
+    dtype: str = AUTO,
     cache_level: int = 0,
     decode: str = "default",
     quantise: str = "none",
@@ -129,6 +144,7 @@ def generate(  # noqa: PLR0913
     ``decode`` is how latents become frames, where a model has several ways (`kinema.core.plan`).
     ``checkpoint`` is a file that keeps the run, and from which it goes on where it is there already; with the clip it goes.
 
+    ``device`` is "cpu" or "cuda", ``dtype`` what the networks compute in: "float32", "bfloat16" or "auto", the faster by measurement.
     ``offload``, ``quantise`` and ``memory_limit_gb`` are for models that are large for this machine; see `kinema.engine.engine.Engine`.
     ``lora`` are files of changes to the transformer, FILE or FILE=SCALE; ``transformer`` is a safetensors or GGUF file with its
     weights; ``lora_2`` and ``transformer_2`` are for the second network of models that have two. ``lora_mode`` is "merged" (LoRAs are
@@ -157,6 +173,8 @@ def generate(  # noqa: PLR0913
     )
     policy = PromptPolicy(rewrites=rewrite, rewriter=rewriter, checks="block" if check else "off")
     setup = Setup(
+        device=device,
+        dtype=dtype,
         cache_level=cache_level,
         decode=decode,
         quantise=quantise,
@@ -166,20 +184,63 @@ def generate(  # noqa: PLR0913
         files=files_of(transformer, transformer_2),
         loras=loras_of(lora, lora_2),
     )
-    card = setup.open(model).card
-    request = prepare_prompt(in_its_words(request, card), card, policy).request
     engine = engine_for(model, setup)
-    kept = None if checkpoint is None else Resumable(engine, Path(checkpoint))
-    engine = kept or chosen_from(best_of, engine)
-    if kept is not None:
-        request = resumed_request(request, kept.file, best_of=best_of)
+    kept = None
+    if checkpoint is not None:
+        check_checkpoint(checkpoint, () if out is None else (out,))
+        request = resumed_request(request, Path(checkpoint), best_of=best_of)
+        kept = kept_run(engine, checkpoint, setup)
+    maker = kept or chosen_from(best_of, engine)
+    card = engine.folder.card
+    request = prepare_prompt(in_its_words(request, card), card, policy).request
     if out is None:
-        clip = engine.generate(request, observer=observer, cancel=cancel)
+        clip = maker.generate(request, observer=observer, cancel=cancel)
     else:
-        clip, _ = generate_to(out, request, engine=engine, card=card, quality=quality, observer=observer, cancel=cancel)
+        clip, _ = generate_to(out, request, engine=maker, card=card, quality=quality, observer=observer, cancel=cancel)
     if kept is not None:
         kept.forget()
     return clip
+
+
+def check_checkpoint(checkpoint: str | os.PathLike[str], paths: Sequence[str | os.PathLike[str]]) -> None:
+    """Raises: InvalidInput for a ``checkpoint`` that is one of ``paths``, which clips are written to, or in such a folder.
+
+    It goes when the clip is there, and would take the clip with it.
+    """
+    file = _real("checkpoint", checkpoint)
+    for path in paths:
+        place = _real("out", path)
+        if file == place:
+            raise InvalidInput("checkpoint", checkpoint, "is the clip's own file; name another")
+        if place in file.parents:
+            raise InvalidInput("checkpoint", checkpoint, "lies in the clip's own folder; name another place")
+
+
+def _real(field: str, path: str | os.PathLike[str]) -> Path:
+    name = os.fspath(path)
+    if not name.strip() or "\0" in name:
+        raise InvalidInput(field, name, "must name a file")
+    return Path(os.path.realpath(name))
+
+
+def kept_run(engine: Engine, checkpoint: str | os.PathLike[str], setup: Setup) -> Resumable:
+    """``engine`` with its run kept in ``checkpoint``. Raises: InvalidInput for one of another dtype than ``setup`` asks for."""
+    file = Path(checkpoint)
+    if setup.dtype != AUTO and file.exists():
+        _check_dtype(file, setup.dtype)
+    return Resumable(engine, file)
+
+
+def _check_dtype(file: Path, dtype: str) -> None:
+    from kinema.app.states import read_state
+
+    try:
+        plan = read_state(file).plan
+    except InvalidInput:  # what can't be read the run itself tells, with what to do
+        return
+    if (plan.dtype, plan.vae_dtype) != (dtype, dtype):
+        kept = f"was made with dtype {plan.dtype} and vae_dtype {plan.vae_dtype}"
+        raise InvalidInput("checkpoint", file, f"{kept}, and not {dtype}; remove it, or name another file")
 
 
 def chosen_from(count: int, engine: Engine, *, step: int = 1) -> GenerationEngine[Clip]:
@@ -188,4 +249,4 @@ def chosen_from(count: int, engine: Engine, *, step: int = 1) -> GenerationEngin
         return engine
     from kinema.app.best import judged_best_of
 
-    return judged_best_of(engine, count, step=step)
+    return judged_best_of(engine, count, card=engine.folder.card, step=step)

@@ -102,15 +102,20 @@ def _check_is_known(setup: Setup, model: str) -> None:
 
 
 def run_job(job: Job, *, observer: Observer = ignore_progress, cancel: CancelToken | None = None) -> Outcome:
-    """Whether the clip came out the same. Raises: WeightsError for other weights, InvalidInput, Cancelled."""
+    """Whether the clip came out the same. Raises: WeightsError for other weights, InvalidInput, Cancelled.
+
+    It is made as its recipe's plan says: in the same dtypes, on the same kind of device.
+    """
     from kinema.engine.recipe import read_request_and_plan
     from kinema.engine.reproduce import reproduce
     from kinema.media.write import VideoWriter
 
+    request, plan, _ = read_request_and_plan(job.recipe)
+    _check_device(plan.device)
     with ExitStack() as stack:
         writer = None
         if job.out is not None:  # the place is tried before the clip is made
-            shape = job.setup.open(job.model).card.check(read_request_and_plan(job.recipe)[0])
+            shape = job.setup.open(job.model).card.check(request)
             writer = stack.enter_context(VideoWriter(job.out, fps=shape.fps, num_frames=shape.frames))
         engine = engine_for(job.model, job.setup)
         made = reproduce(job.recipe, engine=engine, offload=job.offload, observer=observer, cancel=cancel)
@@ -124,6 +129,16 @@ def run_job(job: Job, *, observer: Observer = ignore_progress, cancel: CancelTok
         found=made.clip.digest,
         differences=made.notes,
     )
+
+
+def _check_device(device: str) -> None:
+    """Raises: InvalidInput for a device that this machine hasn't."""
+    from kinema.engine.choose import current_isa
+
+    try:
+        current_isa(device)
+    except InvalidInput as e:
+        raise InvalidInput("device", device, "made the clip, and is not there or this torch can't use it") from e
 
 
 def _world_flags(world: Mapping[str, Any]) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kinema.core.errors import InvalidInput
+from kinema.core.errors import Cancelled, InvalidInput, StorageError
 from kinema.core.plan import Estimate, RunPlan
 from kinema.core.progress import CancelToken, Observer, ignore_progress
 from kinema.core.request import GenerationRequest
@@ -22,7 +23,7 @@ _EVERY_S = 10.0
 
 
 class Resumable:
-    """``engine`` for one clip, whose run is in ``file`` every ``every_s`` seconds and before the decode.
+    """``engine`` for one clip, whose run is in ``file`` every ``every_s`` seconds, before the decode, and when it is canceled or fails.
 
     Where the file is there already the run goes on from it and ends with the bits that it would have had. `forget` it when the clip is
     written. A request comes from `resumed_request`.
@@ -42,11 +43,15 @@ class Resumable:
     def generate(
         self, request: GenerationRequest, *, observer: Observer = ignore_progress, cancel: CancelToken | None = None
     ) -> Clip:
-        """The clip. Raises: InvalidInput for a kept run of another request, of other weights or of another machine; KinemaError."""
+        """The clip. Raises: InvalidInput for a kept run of another request, of other weights or of another machine; KinemaError.
+
+        A `Cancelled` says where the run is kept.
+        """
         from kinema.media.files import AtomicFile
 
         state = _kept(self.file)
         AtomicFile(self.file).discard()  # a place that can't be written shows before any work
+        keeper = _Keeper(self.file, self._every_s)
         try:
             return self.engine.generate(
                 request,
@@ -55,12 +60,20 @@ class Resumable:
                 plan=None if state is None else self._place(request, state),
                 observer=observer,
                 cancel=cancel,
-                on_state=_Keeper(self.file, self._every_s),
+                on_state=keeper,
             )
+        except Cancelled as e:
+            if keeper.write() or state is not None:
+                e.args = (f"{e}; the run is kept in {self.file}, and goes on from there when it is asked for again",)
+            raise
         except InvalidInput as e:
             if e.field != "resume":
                 raise
-            raise InvalidInput("checkpoint", self.file, f"{e.rule}: {e.value}; remove it, or name another file") from e
+            raise _refused(self.file, f"{e.rule}: {e.value}") from e
+        except BaseException:
+            with suppress(StorageError):  # that may be what ended it
+                keeper.write()
+            raise
 
     def forget(self) -> None:
         """Removes the file."""
@@ -73,13 +86,12 @@ class Resumable:
         try:
             check_place(state, model_hash=self.engine.folder.content_hash(), device=plan.device)
         except InvalidInput as e:
-            raise InvalidInput("checkpoint", self.file, f"{e.rule}; remove it, or name another file") from e
+            raise _refused(self.file, e.rule) from e
         # what it is computed in is the kept run's; what somebody asks for by name must be the same
         for name in ("cache_level", "quantise", "lora_mode"):
             mine, kept = getattr(plan, name), getattr(state.plan, name)
             if mine != kept:
-                rule = f"was made with {name} {kept}, and not {mine}; remove it, or name another file"
-                raise InvalidInput("checkpoint", self.file, rule)
+                raise _refused(self.file, f"was made with {name} {kept}, and not {mine}")
         return self.engine.place(request, replace(state.plan, decode=plan.decode), offload=plan.offload)
 
 
@@ -88,17 +100,25 @@ class _Keeper:
 
     def __init__(self, file: Path, every_s: float) -> None:
         self._file, self._every_s, self._written = file, every_s, time.monotonic()
+        self._newest: GenerationState | None = None
+        self._wrote = False
 
     def __call__(self, state: GenerationState) -> None:
         """Raises: StorageError."""
+        self._newest = state
+        if state.step == state.request.steps or time.monotonic() - self._written >= self._every_s:
+            self.write()
+
+    def write(self) -> bool:
+        """Writes the newest state if it wasn't; whether there ever was one. Raises: StorageError."""
         from kinema.app.states import state_to_bytes
         from kinema.data.load.shards import write_atomically
 
-        is_last = state.step == state.request.steps
-        if not is_last and time.monotonic() - self._written < self._every_s:
-            return
-        write_atomically(self._file, state_to_bytes(state, owner=""))
-        self._written = time.monotonic()
+        if self._newest is not None:
+            write_atomically(self._file, state_to_bytes(self._newest, owner=""))
+            self._newest, self._wrote = None, True
+            self._written = time.monotonic()
+        return self._wrote
 
 
 def resumed_request(request: GenerationRequest, file: Path, *, count: int = 1, best_of: int = 1) -> GenerationRequest:
@@ -117,4 +137,11 @@ def _kept(file: Path) -> GenerationState | None:
         return None
     from kinema.app.states import read_state
 
-    return read_state(file)
+    try:
+        return read_state(file)
+    except InvalidInput as e:
+        raise _refused(file, e.rule) from e
+
+
+def _refused(file: Path, rule: str) -> InvalidInput:
+    return InvalidInput("checkpoint", file, f"{rule}; remove it, or name another file")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import Annotated
 
@@ -31,7 +32,9 @@ Seed = Annotated[
     int | None, typer.Option(help="The same seed gives the same clip; without it a fresh one is drawn and shown.")
 ]
 Motion = Annotated[int | None, typer.Option(help="How much moves, 1 to 255.")]
-Camera = Annotated[str | None, typer.Option(metavar="NAME", help="Camera motion; `kinema models NAME` lists them.")]
+Camera = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Camera motion; `kinema models inspect NAME` lists them.")
+]
 Negative = Annotated[str, typer.Option(metavar="TEXT", help="What to keep away from.")]
 Style = Annotated[str | None, typer.Option(metavar="NAME", help="A preset: toy, cartoon, cinematic, watercolour ...")]
 NoRewrite = Annotated[bool, typer.Option("--no-rewrite", help="Keep the prompt's words as they are.")]
@@ -40,7 +43,7 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything and sh
 
 
 def read_prompt(prompt: str) -> str:
-    """``prompt``, or what standard input has if it is ``-``. Raises: InvalidInput."""
+    """``prompt``, or what standard input has if it is ``-``, without the newline at its end. Raises: InvalidInput."""
     if prompt != "-":
         return prompt
     data = sys.stdin.buffer.read(_MAX_STDIN_BYTES + 1)
@@ -48,6 +51,7 @@ def read_prompt(prompt: str) -> str:
         rule = f"is longer than {_MAX_STDIN_BYTES} bytes; at most {MAX_PROMPT_BYTES} are read"
         raise InvalidInput("prompt", "standard input", rule)
     try:
-        return data.decode("utf-8-sig")
+        # published models read every character, and `echo` ends with one that nobody typed
+        return re.sub(r"\r?\n\Z", "", data.decode("utf-8-sig"))
     except UnicodeDecodeError as e:
         raise InvalidInput("prompt", "standard input", "is not UTF-8 text") from e

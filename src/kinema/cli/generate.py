@@ -13,6 +13,8 @@ from kinema.cli import fields
 from kinema.cli.files import JsonOption
 from kinema.cli.report import make_reporter
 from kinema.cli.weights import (
+    DeviceOption,
+    DtypeOption,
     Lora2Option,
     LoraModeOption,
     LoraOption,
@@ -48,11 +50,13 @@ def generate(  # noqa: PLR0913
     camera: fields.Camera = None,
     negative: fields.Negative = "",
     style: fields.Style = None,
-    model: Annotated[str, typer.Option(metavar="NAME", help="A model's name or folder; `kinema models` lists them.")] = "kinema-mini",
+    model: Annotated[str, typer.Option(metavar="NAME", help="A model's name or folder; `kinema models list` shows them.")] = "kinema-mini",
     count: Annotated[int, typer.Option(help="How many clips, with seeds from --seed upwards: NAME-1, NAME-2 ...")] = 1,
     best_of: Annotated[int, typer.Option(metavar="N", help="Make N for each clip; keep the one that the judges like best.")] = 1,
     cache_level: Annotated[int, typer.Option(metavar="N", help="Leave out denoising steps: 1 (half) or 2 (two of three).")] = 0,
     decode: Annotated[str, typer.Option(metavar="NAME", help="Of other makers' models: exact, frugal (less memory), tiles.")] = "default",
+    device: DeviceOption = "cpu",
+    dtype: DtypeOption = "auto",
     offload: OffloadOption = "auto",
     quantise: Annotated[str, typer.Option(metavar="NAME", help="Keep the transformer as int8 or fp8; not quite the same.")] = "none",
     memory_limit: MemoryOption = None,
@@ -79,7 +83,7 @@ def generate(  # noqa: PLR0913
     """
     from kinema.app import clips, local, plans
     from kinema.app.prompts import PromptPolicy
-    from kinema.app.resumable import Resumable, resumed_request
+    from kinema.app.resumable import resumed_request
 
     request = GenerationRequest(
         prompt=fields.read_prompt(prompt),
@@ -103,6 +107,8 @@ def generate(  # noqa: PLR0913
         rewrites=not no_rewrite, rewriter=_rewriter(rewriter, rewriter_model), checks="off" if no_check else "block"
     )
     setup = local.Setup(
+        device=device,
+        dtype=dtype,
         cache_level=cache_level,
         decode=decode,
         quantise=quantise,
@@ -112,22 +118,24 @@ def generate(  # noqa: PLR0913
         files=local.files_of(transformer, transformer_2),
         loras=local.loras_of(lora or (), lora_2 or ()),
     )
-    card = setup.open(model).card if setup.files or setup.loras else None
+    engine = local.engine_for(model, setup)
+    kept = None
     if checkpoint is not None:
         request = resumed_request(request, Path(checkpoint), count=count, best_of=best_of)
-    order = clips.place_order(request, count=count, out=out, overwrite=force, policy=policy, card=card)
+        kept = local.kept_run(engine, checkpoint, setup)
+    maker = kept or local.chosen_from(best_of, engine, step=count)
+    order = clips.place_order(request, count=count, out=out, overwrite=force, policy=policy, card=engine.folder.card)
+    if checkpoint is not None:
+        local.check_checkpoint(checkpoint, order.paths)
     with make_reporter(as_json=as_json) as reporter:
         for note in order.notes:
             reporter.note(f"note: {note}")
-        engine = local.engine_for(model, setup)
-        kept = None if checkpoint is None else Resumable(engine, Path(checkpoint))
-        engine = kept or local.chosen_from(best_of, engine, step=count)
         if dry_run:
-            plan = plans.plan_of(order, engine)
+            plan = plans.plan_of(order, maker)
             reporter.result("plan", plan, _plan_text(order, plan))
             return
         with stops_on_signals(CancelToken()) as cancel:
-            for clip in clips.fill_order(order, engine, quality=quality, observer=reporter.progress, cancel=cancel):
+            for clip in clips.fill_order(order, maker, quality=quality, observer=reporter.progress, cancel=cancel):
                 for note in clip.notes:
                     reporter.note(f"note: {note}")
                 reporter.note(f"{clip.shape}, seed {clip.seed}, {clip.seconds:.1f} s")

@@ -1,4 +1,4 @@
-"""Flags about a model's weights, which several verbs share."""
+"""Flags about a model's weights and where it runs, most of which several verbs share."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ from typing import Annotated
 
 import typer
 
+DeviceOption = Annotated[str, typer.Option(metavar="NAME", help="cpu or cuda.")]
+DtypeOption = Annotated[
+    str,
+    typer.Option(metavar="NAME", help="What networks compute in: float32, bfloat16; auto: the faster, measured once."),
+]
 OffloadOption = Annotated[
     str,
     typer.Option(metavar="NAME", help="Where weights lie: none, component, layers, disk; auto: what fits in memory."),

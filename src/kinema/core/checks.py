@@ -25,5 +25,7 @@ def check_number(
         raise InvalidInput(field, value, "must be a number")
     # no whole number is too large to be compared
     if value in (math.inf, -math.inf) or value > most or value < least or (above is not None and value <= above):
-        low = f"above {above:g}" if above is not None else f"at least {least:g}"
-        raise InvalidInput(field, value, f"must be {low} and at most {most:g}" if most < math.inf else f"must be {low}")
+        bounds = [f"above {above:g}"] if above is not None else []
+        bounds += [f"at least {least:g}"] if above is None and least > -math.inf else []
+        bounds += [f"at most {most:g}"] if most < math.inf else []
+        raise InvalidInput(field, value, f"must be {' and '.join(bounds or ['finite'])}")

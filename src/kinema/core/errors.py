@@ -26,6 +26,8 @@ from contextlib import contextmanager
 from functools import partial
 
 _SHOWN = 60
+# of a path, which somebody may want to open
+_SHOWN_PATH = 240
 
 
 class KinemaError(Exception):
@@ -139,7 +141,7 @@ def shown(value: object) -> str:
     """``value`` as an error shows it: one short line; of a long path the end, where the name stands, of all else the beginning."""
     if isinstance(value, os.PathLike):
         text = repr(os.fspath(value))
-        return text if len(text) <= _SHOWN else f"{text[0]}...{text[4 - _SHOWN :]}"
+        return text if len(text) <= _SHOWN_PATH else f"{text[0]}...{text[4 - _SHOWN_PATH :]}"
     # whatever the value: an array's or a dict's own text may have several lines
     text = repr(value) if isinstance(value, str) else " ".join(str(value).split())
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."

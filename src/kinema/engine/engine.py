@@ -160,14 +160,16 @@ class Engine:
         """The clip of ``request``. Same request, same weights, same plan: the same bits.
 
         ``on_state`` gets a state every ``every`` steps and after the last, before the decode; given back as ``resume`` with its own
-        request, the run goes on from there and ends with the bits that it would have had. ``spent`` is what it cost up to there.
+        request, the run goes on from there and ends with the bits that it would have had. ``spent`` is what it cost up to there, where that
+        is more than the state knows of.
 
         Raises: InvalidInput, MediaError, WeightsError; Cancelled within one step of ``cancel``; KinemaError out of memory.
         """
         if every < 1:
             raise InvalidInput("every", every, "must be at least 1")
         plan = plan if resume is None else (plan or resume.plan)
-        run = self._run([request], observer, cancel, plan=plan, meter=Meter(spent))
+        meter = Meter(spent if spent is not None or resume is None else resume.spent)
+        run = self._run([request], observer, cancel, plan=plan, meter=meter)
         states = () if resume is None else (resume,)
         run.check(states)
         on_states = None if on_state is None else lambda states: on_state(states[0])

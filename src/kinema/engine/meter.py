@@ -50,25 +50,32 @@ class Meter:
     def __init__(self, spent: RunMetrics | None = None) -> None:
         self._spent = spent or RunMetrics(seconds={}, flops=0.0, peak_bytes=None, joules=0.0)
         self._seconds: dict[str, float] = {}
+        # of phases that are not over
+        self._began: dict[str, float] = {}
         self._energy = EnergyMeter()
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Counts the time of its body to phase ``name``."""
-        start = time.perf_counter()
+        self._began[name] = time.perf_counter()
         try:
             yield
         finally:
-            self._seconds[name] = self._seconds.get(name, 0.0) + time.perf_counter() - start
+            self._seconds[name] = self._so_far()[name]
+            del self._began[name]
 
     def metrics(self, *, flops: float, share: int = 1) -> RunMetrics:
         """The cost so far, divided among the ``share`` clips of a batch."""
-        joules, spent = self._energy.joules(), self._spent
-        phases = dict.fromkeys((*spent.seconds, *self._seconds))
+        joules, spent, seconds = self._energy.joules(), self._spent, self._so_far()
+        phases = dict.fromkeys((*spent.seconds, *seconds))
         return RunMetrics(
-            seconds={p: spent.seconds.get(p, 0.0) + self._seconds.get(p, 0.0) / share for p in phases},
+            seconds={p: spent.seconds.get(p, 0.0) + seconds.get(p, 0.0) / share for p in phases},
             flops=flops,
             peak_bytes=peak_rss_bytes(),
             joules=None if joules is None or spent.joules is None else spent.joules + joules / share,
             shared_by=max(share, spent.shared_by),
         )
+
+    def _so_far(self) -> dict[str, float]:
+        now = time.perf_counter()
+        return self._seconds | {p: self._seconds.get(p, 0.0) + now - began for p, began in self._began.items()}

@@ -274,6 +274,7 @@ class Run:
             is_due = is_due or state.step % every == 0 or state.step == steps
             if is_due and is_whole[state.step]:
                 is_due = False
+                spent = self.meter.metrics(flops=0.0, share=len(self.requests))
                 on_states(
                     [
                         GenerationState(
@@ -284,6 +285,7 @@ class Run:
                             latents=_kept(state.x[row : row + 1]),
                             memory=tuple(_kept(t[row : row + 1]) for t in state.memory),
                             inputs=inputs[row],
+                            spent=spent,
                         )
                         for row, one in enumerate(self.requests)
                     ]

@@ -13,13 +13,15 @@ from kinema.core.request import GenerationRequest
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from kinema.engine.meter import RunMetrics
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class GenerationState:
     """``latents`` (1 c t h w, float32, a copy) after ``step`` steps of the resolved ``request`` under ``plan``.
 
     ``memory`` are the tensors that the stepper remembers of earlier steps, in its order; most remember none. ``inputs`` has what the
-    request's pictures were: reference -> hash of the pixels.
+    request's pictures were: reference -> hash of the pixels. ``spent`` is what it cost up to there.
     After the last step nothing is left to do but the decode.
     """
 
@@ -30,6 +32,7 @@ class GenerationState:
     latents: Tensor
     memory: tuple[Tensor, ...] = ()
     inputs: Mapping[str, str] = field(default_factory=dict)
+    spent: RunMetrics | None = None
 
     def check(self, request: GenerationRequest, plan: RunPlan, model_hash: str, inputs: Mapping[str, str]) -> None:
         """Raises: InvalidInput unless this is a state of ``request`` (resolved), of that plan and of that model.

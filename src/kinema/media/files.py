@@ -54,7 +54,8 @@ def writing(path: object) -> Iterator[None]:
         raise StorageError(f"{path}: could not be written ({e.strerror or e}); choose another place") from e
     except (FFmpegError, ValueError) as e:  # FFmpeg's and Pillow's encoders
         reason = e.strerror if isinstance(e, FFmpegError) else " ".join(str(e).split())[:80]
-        raise MediaError("path", path, f"could not be encoded ({reason}); try another size or kind of file") from e
+        rule = f"could not be encoded ({reason}); try another size or kind of file, or leave it more memory"
+        raise MediaError("path", path, rule) from e
 
 
 def output_path(path: PathLike) -> Path:

@@ -137,7 +137,7 @@ class LocalGeneration:
         check_place(state, model_hash=self.engine.folder.content_hash(), device=self._device)
         if (found := self.engine.read_inputs(state.request)) != state.inputs:
             raise InvalidInput("checkpoint", state.inputs, f"was made with other pictures; here they would be {found}")
-        self.state = state
+        self.state, self.spent = state, state.spent
         return state.step
 
     def run(self, *, observer: Observer, on_state: Callable[[int, SaveState], None]) -> Clip:

@@ -87,7 +87,8 @@ def make_parts(
     """The components of ``folder`` but its scheduler, under ``plan``: Kinema's own networks, and what ``others`` make of a device.
 
     Of ``others``, by component, those that are networks as well take turns like all. Transformers on a CPU are packed.
-    Raises: WeightsError, MissingPackage; Cancelled between components.
+    Raises: WeightsError, for a network of Kinema's whose files lack a tensor before any is read; MissingPackage; Cancelled
+    between components.
     """
     names, others = [name for name in folder.components if name != "scheduler"], others or {}
     clock.start("load", len(names))
@@ -98,7 +99,9 @@ def make_parts(
             stack.enter_context(torch.inference_mode(mode=False))
             stack.enter_context(torch.no_grad())
         # what doesn't fit shows soonest in files from elsewhere
-        for step, name in enumerate(sorted(names, key=lambda n: n not in folder.replaced)):
+        names.sort(key=lambda n: n not in folder.replaced)
+        networks.prepare([name for name in names if name not in others])
+        for step, name in enumerate(names):
             parts.put(name, *(networks.other(name, others[name]) if name in others else networks.own(name)))
             clock.done("load", step + 1)
     return parts
@@ -111,6 +114,7 @@ class _Networks:
         self._folder, self._plan = folder, plan
         self._device = torch.device(plan.device)
         self._changes = read_loras(folder)
+        self._empty: dict[str, nn.Module] = {}
         self._is_packed = plan.device == "cpu" and plan.quantise == "none" and not plan.compile
         # what happens to a transformer's blocks as each is loaded: of a file that is mapped the whole stays while any part does
         self._on_block: OnBlock | None = None
@@ -121,8 +125,12 @@ class _Networks:
         # else weights wait in the host's memory for their turn on the device
         self._from_file = plan.device == "cpu" or plan.offload == "disk"
 
+    def prepare(self, names: Sequence[str]) -> None:
+        """Builds Kinema's own without weights: what files lack shows before gigabytes are read. Raises: WeightsError."""
+        self._empty = {name: empty_component(self._folder, name, dtype=self._dtype(name)) for name in names}
+
     def own(self, name: str) -> tuple[nn.Module, Offload | None]:
-        """(a network of Kinema's, what brings its weights)."""
+        """(a network of Kinema's that was prepared, what brings its weights)."""
         network, offload = self._own(name)
         if self._is_packed and _is_transformer(name):
             # where weights lie changes no bit
@@ -131,20 +139,19 @@ class _Networks:
 
     def _own(self, name: str) -> tuple[nn.Module, Offload | None]:
         mode = self._plan.offload if _is_transformer(name) or self._plan.offload == "none" else "component"
-        changes = self._changes.pop(name, [])
+        changes, empty = self._changes.pop(name, []), self._empty.pop(name)
         if mode == "none":
-            network = self._whole(name, self._device, changes)
+            network = self._whole(name, self._device, changes, empty)
             return apply_compile(network) if self._plan.compile and _is_transformer(name) else network, None
         if not self._from_file:
-            network = self._whole(name, torch.device("cpu"), changes)
+            network = self._whole(name, torch.device("cpu"), changes, empty)
             return network, apply_offload(network, mode, device=self._device)
-        network = empty_component(self._folder, name, dtype=self._dtype(name))
         # what is attached stays in memory; the rest is added whenever weights come
-        changes = [(self._attached(network, updates, scale), scale) for updates, scale in changes]
+        changes = [(self._attached(empty, updates, scale), scale) for updates, scale in changes]
         if mode == "component":
-            return network, self._offload(network, _Again(lambda: self._whole(name, self._device, changes)))
-        read = self._block_reader(name, network, changes)
-        return network, apply_offload(network, mode, device=self._device, read=read)
+            return empty, self._offload(empty, _Again(lambda: self._whole(name, self._device, changes)))
+        read = self._block_reader(name, empty, changes)
+        return empty, apply_offload(empty, mode, device=self._device, read=read)
 
     def other(self, name: str, load: Callable[[str], Any]) -> tuple[Any, Offload | None]:
         """(what ``load`` makes on a device, what brings its weights if it is a network that takes turns)."""
@@ -168,11 +175,13 @@ class _Networks:
         """Those of ``updates`` that remain to be added to the weights of ``module``."""
         return attach_lora(module, updates, scale=scale) if self._plan.lora_mode == "attached" else updates
 
-    def _whole(self, name: str, device: torch.device, changes: Sequence[Change]) -> nn.Module:
-        """The network with all of its weights; quantised on the host, wherever it goes then, so that it has the same bits."""
+    def _whole(
+        self, name: str, device: torch.device, changes: Sequence[Change], empty: nn.Module | None = None
+    ) -> nn.Module:
+        """The network with all of its weights, ``empty`` if given; quantised on the host, so that it has the same bits anywhere."""
         dtype, act = self._dtype(name), self._on_block if _is_transformer(name) else None
         if act is None and not changes:
-            return load_component(self._folder, name, dtype=dtype, device=device)
+            return load_component(self._folder, name, dtype=dtype, device=device, empty=empty)
 
         def finish(block: str, module: nn.Module) -> None:
             for updates, scale in changes:
@@ -181,7 +190,8 @@ class _Networks:
                 act(block, module)
 
         where = device if act is None else torch.device("cpu")
-        return load_component(self._folder, name, dtype=dtype, device=where, on_block=finish).to(device)
+        network = load_component(self._folder, name, dtype=dtype, device=where, on_block=finish, empty=empty)
+        return network.to(device)
 
     def _block_reader(self, name: str, network: nn.Module, changes: Sequence[Change]) -> Read:
         read = BlockReader(
