@@ -183,7 +183,7 @@ def test_loras_and_a_transformer_by_flags_in_python_and_again(kinema: Kinema, tm
         (["--lora", "wan.safetensors=x"], "must be FILE or FILE=SCALE"),
         (["--lora-2", "wan.safetensors"], "has no transformer_2"),
         (["--transformer", "cut.gguf"], "it ends at byte"),
-        (["--transformer", "wan.safetensors"], "holds tensors of no known family"),
+        (["--transformer", "wan.safetensors"], "is a LoRA"),
         (["--lora-mode", "beside"], "must be one of auto, merged, attached"),
         (["--lora-mode", "attached"], "needs a LoRA"),
         (["--offload", "swap"], "must be one of auto, none, component, layers, disk"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ import kinema
 from kinema.core.blocks import block_sizes
 from kinema.core.errors import InvalidInput, WeightsError
 from kinema.weights.folder import open_model, shipped_models
+from kinema.weights.header import read_header
 
 
 def test_opens_a_folder_and_reads_its_card_and_configs(folder: Path) -> None:
@@ -62,6 +64,68 @@ def test_missing_component_config_and_tensors_are_named(folder: Path) -> None:
     (folder / "net" / "config.json").unlink()
     with pytest.raises(WeightsError, match=r"has no config\.json"):
         model.config("net")
+
+
+def _copies(folder: Path, *names: str) -> None:
+    """The safetensors of ``net`` once more under these names, or an index of them all."""
+    file = folder / "net" / "diffusion_pytorch_model.safetensors"
+    for name in names:
+        if name.endswith(".json"):
+            index = {"weight_map": {info.name: file.name for info in read_header(file)}}
+            (file.parent / name).write_text(json.dumps(index), encoding="utf-8")
+        else:
+            shutil.copyfile(file, file.parent / name)
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        ("diffusion_pytorch_model.fp16.safetensors",),
+        ("diffusion_pytorch_model.fp16.safetensors", "diffusion_pytorch_model.bf16.safetensors"),
+        ("diffusion_pytorch_model.fp16-00001-of-00001.safetensors", "a.fp16.safetensors.index.json"),
+        ("diffusion_pytorch_model.safetensors.index.json", "a.fp16.safetensors", "a.fp16.safetensors.index.json"),
+    ],
+)
+def test_of_several_files_the_one_that_is_no_variant_is_taken(folder: Path, others: tuple[str, ...]) -> None:
+    plain = open_model(folder).tensors("net")
+    _copies(folder, *others)
+    model = open_model(folder)
+    assert [f.name for f in model.tensor_files("net")] == ["diffusion_pytorch_model.safetensors"]
+    assert model.tensors("net") == plain
+
+
+def test_several_files_of_which_none_stands_out_are_refused(folder: Path) -> None:
+    _copies(folder, "a.safetensors", "a.fp16.safetensors")
+    with pytest.raises(WeightsError, match=r"several safetensors and no index: a\.fp16\.safetensors, a\.safetensors, "):
+        open_model(folder).tensor_files("net")
+    for name in ("a.safetensors", "diffusion_pytorch_model.safetensors"):
+        (folder / "net" / name).rename(folder / "net" / name.replace(".", ".bf16.", 1))
+    with pytest.raises(WeightsError, match="several safetensors and no index"):
+        open_model(folder).tensor_files("net")
+    for name in ("a", "b"):
+        (folder / "net" / f"{name}.safetensors.index.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(WeightsError, match="several indices"):
+        open_model(folder).tensor_files("net")
+
+
+def test_a_config_of_another_class_is_refused(folder: Path) -> None:
+    file = folder / "net" / "config.json"
+    file.write_text('{"_class_name": "Other"}', encoding="utf-8")
+    rule = r"^net: .*config\.json'.*is of the class Other, and model_index\.json names Net; must be the same"
+    with pytest.raises(WeightsError, match=rule):
+        open_model(folder).config("net")
+    file.write_text('{"width": 5}', encoding="utf-8")
+    assert open_model(folder).config("net") == {"width": 5}
+
+
+@pytest.mark.parametrize("name", [None, ""])
+def test_an_index_without_a_pipeline_says_so(folder: Path, name: str | None) -> None:
+    index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
+    (folder / "model_index.json").write_text(json.dumps({**index, "_class_name": name}), encoding="utf-8")
+    assert open_model(folder).card.name == "toy", "its own card is enough"
+    (folder / "card.json").unlink()
+    with pytest.raises(WeightsError, match=r"model_index\.json': names no pipeline .*must be one of KinemaPipeline"):
+        open_model(folder)
 
 
 def test_broken_json_is_refused(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -47,6 +48,8 @@ def look_up(model: str = ID) -> hub.Offer:
 
 # what the library below the client raises; which one that is changes with the client's version
 ConnectError = type("ConnectError", (Exception,), {"__module__": "httpx2._exceptions"})
+# what one of them raises for an answer that is no JSON
+NotJson = type("JSONDecodeError", (json.JSONDecodeError, OSError), {"__module__": "requests.exceptions"})
 
 
 def response(status: int) -> Any:
@@ -171,6 +174,9 @@ def test_a_revision_has_a_name_of_its_own(fake: hubs.FakeHub) -> None:
         (errors.LocalEntryNotFoundError("no connection"), "model", r"didn't answer \(no connection\)"),
         (ConnectError("timed out"), "model", r"can't be reached \(timed out\)"),
         (ConnectionResetError("reset"), "model", r"can't be reached \(reset\)"),
+        (json.JSONDecodeError("Expecting value", "<html>", 0), "model", "isn't the hub's: a proxy or a login page?"),
+        (NotJson("Expecting value", "<html>", 0), "model", "isn't the hub's: a proxy or a login page?"),
+        (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"), "model", "isn't the hub's: a proxy"),
     ],
 )
 @pytest.mark.parametrize("where", ["info", "vae/config.json"])
@@ -211,6 +217,7 @@ def _index(**changes: Any) -> Any:
     "spoil, rule",
     [
         (_index(_class_name="MochiPipeline"), "is a MochiPipeline, which this version doesn't know"),
+        (_index(_class_name=None), r"has a model_index\.json that names no pipeline"),
         (
             lambda m: (m / "model_index.json").unlink(),
             "has no model_index.json, so it is no model in the diffusers layout",

@@ -328,6 +328,8 @@ def _only_pickles(component: str) -> Any:
         (_config("transformer", num_layers="many"), "num_layers: many.*whole number of at least 1"),
         (_config("vae", hue=3), "has fields that WanAutoencoderConfig lacks: hue"),
         (_config("vae", z_dim=7), "latents_mean"),
+        (_config("vae", _class_name="AutoencoderKL"), "is of the class AutoencoderKL, and model_index.json names AutoencoderKLWan"),
+        (_index(_class_name=None), r"model_index\.json': names no pipeline .*must be one of KinemaPipeline.*WanPipeline"),
         (_index(boundary_ratio=0.9), "two experts: False by its components, True by its boundary_ratio"),
         (lambda m: (m / "text_encoder" / "config.json").unlink(), r"has no config\.json"),
         (lambda m: (m / "scheduler" / "scheduler_config.json").unlink(), r"has no scheduler_config\.json"),

@@ -230,6 +230,24 @@ def test_files_of_no_known_kind_are_refused(tmp_path: Path) -> None:
         open_checkpoint(tmp_path / "gone.safetensors")
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("transformer.blocks.0.attn1.to_q.lora_A.weight", "transformer.blocks.0.attn1.to_q.lora_B.weight"),
+        ("lora_unet_blocks_0_ffn_0.lora_down.weight", "lora_unet_blocks_0_ffn_0.alpha"),
+        ("diffusion_model.blocks.0.ffn.0.diff", "diffusion_model.blocks.0.ffn.0.diff_b"),
+    ],
+)
+def test_a_lora_is_told_from_a_transformer(folders: dict[str, Path], tmp_path: Path, names: tuple[str, ...]) -> None:
+    file = tmp_path / "a.safetensors"
+    save_file({name: torch.zeros(2, 3) for name in names}, file)
+    rule = "is a LoRA, which changes a transformer and is none itself; give it with --lora"
+    with pytest.raises(WeightsError, match=f"^file: .*{rule}"):
+        open_checkpoint(file)
+    with pytest.raises(WeightsError, match=f"^transformer: .*{rule}"):
+        open_model(folders["wan"]).with_file("transformer", file)
+
+
 def test_a_scale_of_another_length_and_a_name_twice_are_refused(folders: dict[str, Path], tmp_path: Path) -> None:
     state, file = originals.wan(stored(folders["wan"])), tmp_path / "a.safetensors"
     save_file({**state, "blocks.0.ffn.0.scale_weight": torch.zeros(7)}, file)

@@ -53,12 +53,15 @@ def load_component(
     dtype: torch.dtype,
     device: str | torch.device = "cpu",
     on_block: Callable[[str, nn.Module], None] | None = None,
+    empty: nn.Module | None = None,
 ) -> nn.Module:
     """The network of ``component`` with its weights, as `kinema.weights.load.fill_module` makes it.
 
-    Components of transformers are for `kinema.weights.transformers_parts`. Raises: WeightsError.
+    ``empty``, if given, is what is filled: `empty_component` gave it. Components of transformers are for
+    `kinema.weights.transformers_parts`. Raises: WeightsError.
     """
-    build, (where, pieces) = network_of(folder, component), component_pieces(folder, component)
+    build = network_of(folder, component) if empty is None else lambda: empty
+    where, pieces = component_pieces(folder, component)
     return fill_module(build, pieces, where=where, component=component, dtype=dtype, device=device, on_block=on_block)
 
 

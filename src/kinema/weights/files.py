@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from kinema.core.errors import WeightsError
@@ -18,15 +18,21 @@ _SCALES = ("scale_weight", "weight_scale")
 # About products in fp8, which here are done in the dtype that weights are loaded as.
 _UNUSED = ("scale_input", "input_scale")
 _MARKERS = ("scaled_fp8",)
+# end of a LoRA's key -> what the tensor is to its layer
+LORA_ROLES = {
+    ".lora_A.weight": "down", ".lora_A.default.weight": "down", ".lora_down.weight": "down",
+    ".lora_B.weight": "up", ".lora_B.default.weight": "up", ".lora_up.weight": "up",
+    ".alpha": "alpha", ".diff": "weight", ".diff_b": "bias", ".lora_B.bias": "bias",
+}  # fmt: skip
 
 
 def tensor_files(folder: Path) -> tuple[Path, ...]:
     """The safetensors files of a component's ``folder``: the single one, or the shards that its index names.
 
-    Raises: WeightsError for none, several without an index, shards that are missing, or pickle files alone (named).
+    Of several, the one that is no variant, if only one is. Raises: WeightsError for none, several without an index, shards
+    that are missing, or pickle files alone (named).
     """
-    indices = sorted(folder.glob("*.safetensors.index.json"))
-    singles = sorted(folder.glob("*.safetensors"))
+    indices, singles = _candidates(folder)
     if len(indices) > 1:
         raise WeightsError(folder.name, folder, f"has several indices: {_names(indices)}; keep one")
     if indices:
@@ -44,8 +50,18 @@ def tensor_files(folder: Path) -> tuple[Path, ...]:
 
 def index_of(folder: Path) -> dict[str, str] | None:
     """Tensor name -> file name, as the index of ``folder`` says; None without an index. Raises: WeightsError."""
-    indices = sorted(folder.glob("*.safetensors.index.json"))
+    indices, _ = _candidates(folder)
     return _weight_map(indices[0]) if indices else None
+
+
+def has_variant(name: str) -> bool:
+    """Whether the file ``name`` is of a second set of the same weights, such as ``model.fp16.safetensors`` in another dtype."""
+    return ".safetensors" in name and "." in name.removesuffix(".index.json").removesuffix(".safetensors")
+
+
+def is_lora(names: Iterable[str]) -> bool:
+    """Whether tensors of these ``names`` are changes to a network's weights, and no network."""
+    return any(name.endswith(end) for name in names for end, role in LORA_ROLES.items() if role != "alpha")
 
 
 def tensors_in(files: Sequence[Path]) -> dict[str, TensorInfo]:
@@ -92,6 +108,18 @@ def listed(names: Sequence[str]) -> str:
     """The first of ``names``, and how many more there are."""
     more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
     return ", ".join(names[:_LISTED]) + more
+
+
+def _candidates(folder: Path) -> tuple[list[Path], list[Path]]:
+    """(the indices in ``folder``, its safetensors files); the one that is no variant alone, if there is just one."""
+    indices = sorted(folder.glob("*.safetensors.index.json"))
+    singles = sorted(folder.glob("*.safetensors"))
+    plain_indices, plain_singles = ([p for p in paths if not has_variant(p.name)] for paths in (indices, singles))
+    if len(plain_indices) == 1:
+        return plain_indices, []
+    if not plain_indices and len(plain_singles) == 1:
+        return [], plain_singles
+    return indices, singles
 
 
 def _shards(index: Path) -> tuple[Path, ...]:

@@ -18,7 +18,7 @@ from typing import Any
 
 from kinema.core.card import ModelCard
 from kinema.core.checks import check_number
-from kinema.core.errors import InvalidInput, WeightsError
+from kinema.core.errors import InvalidInput, WeightsError, choices
 from kinema.weights import hub
 from kinema.weights.digest import digest_file, digest_files
 from kinema.weights.families import FAMILIES
@@ -84,7 +84,10 @@ class ModelFolder:
 
     def _card(self) -> ModelCard:
         file = self.path / "card.json"
-        if file.exists() or self.pipeline in ("", _OWN_PIPELINE):
+        if not file.exists() and not self.pipeline:
+            rule = f"names no pipeline (_class_name), and there is no card.json; must be {choices((_OWN_PIPELINE, *FAMILIES))}"
+            raise WeightsError("model", self.path / "model_index.json", rule)
+        if file.exists() or self.pipeline == _OWN_PIPELINE:
             card = ModelCard.read(file)
             return card if card.blocks else replace(card, blocks=streamed_blocks(self))
         if self.pipeline not in FAMILIES:
@@ -93,8 +96,17 @@ class ModelFolder:
         return FAMILIES[self.pipeline](self)
 
     def config(self, component: str) -> dict[str, Any]:
-        """The config of ``component``. Raises: WeightsError if the model has no such component or its config can't be read."""
-        return _read_json(self._config_path(component))
+        """The config of ``component``.
+
+        Raises: WeightsError if the model has no such component, or its config can't be read or is another class's.
+        """
+        path = self._config_path(component)
+        config, name = _read_json(path), self.class_name(component)
+        if (own := config.get("_class_name")) not in (None, name):  # those of transformers name none
+            raise WeightsError(
+                component, path, f"is of the class {own}, and model_index.json names {name}; must be the same"
+            )
+        return config
 
     def class_name(self, component: str) -> str:
         """The class that ``component`` is built as, such as ``VideoTransformer``."""
@@ -294,7 +306,7 @@ def _open(path: Path, name: str) -> ModelFolder:
                 "model_index.json", f"{key}: {value}", "must map a component's folder to [library, class]"
             )
         components[key] = (value[0], value[1])
-    pipeline = str(index.get("_class_name", ""))
+    pipeline = str(index.get("_class_name") or "")
     return ModelFolder(path=path, name=name, components=components, pipeline=pipeline, settings=settings)
 
 

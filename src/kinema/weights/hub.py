@@ -18,7 +18,7 @@ from typing import Any
 
 from kinema.core.errors import InvalidInput, StorageError, WeightsError, needs_extra, storage_errors
 from kinema.core.progress import Observer, Progress, ignore_progress
-from kinema.weights.files import PICKLE_SUFFIXES
+from kinema.weights.files import PICKLE_SUFFIXES, has_variant
 
 _ID = re.compile(r"(?!.*\.\.)(?P<id>[\w-][\w.-]*/[\w-][\w.-]*)(@(?P<revision>[\w-][\w./-]*))?")
 _INDEX = "model_index.json"
@@ -99,7 +99,9 @@ def look_up(model: str, *, knows: Callable[[str], bool]) -> Offer:
             rule = "has no model_index.json, so it is no model in the diffusers layout; look for one that ends in -Diffusers"
             raise WeightsError("model", model, rule)
         index = _read_index(Path(hf_hub_download(name, _INDEX, revision=commit)), model)
-    pipeline = str(index.get("_class_name"))
+    pipeline = str(index.get("_class_name") or "")
+    if "card.json" not in sizes and not pipeline:
+        raise WeightsError("model", model, "has a model_index.json that names no pipeline (_class_name)")
     if "card.json" not in sizes and not knows(pipeline):
         raise WeightsError("model", model, f"is a {pipeline}, which this version doesn't know")
     components = [k for k, v in index.items() if isinstance(v, list) and any(v)]
@@ -172,10 +174,7 @@ def _read_index(path: Path, model: str) -> dict[str, Any]:
 
 def _is_needed(file: str, components: Iterable[str]) -> bool:
     folder, _, name = file.rpartition("/")
-    # "model.fp16.safetensors" is a second set of the same weights, in another dtype
-    stem = name.removesuffix(".index.json").removesuffix(".safetensors")
-    is_variant = ".safetensors" in name and "." in stem
-    return folder in components and name.endswith(_NEEDED_SUFFIXES) and not is_variant
+    return folder in components and name.endswith(_NEEDED_SUFFIXES) and not has_variant(name)
 
 
 def _check_weights(model: str, sizes: Mapping[str, int], components: Iterable[str]) -> None:
@@ -226,6 +225,9 @@ def _hub_errors(model: str) -> Iterator[None]:
             rule = "needs a login: `hf auth login` (or the token that is there has expired)"
             raise InvalidInput("model", model, rule) from e
         raise InvalidInput("model", model, f"the hub didn't answer ({_first_line(e)}){kept}") from e
+    except (json.JSONDecodeError, UnicodeDecodeError) as e:  # before OSError, of which one library's own is a kind
+        rule = "the answer isn't the hub's: a proxy or a login page? See what HF_ENDPOINT or https://huggingface.co shows in a browser"
+        raise InvalidInput("model", model, rule) from e
     except OSError as e:
         if e.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
             with storage_errors(e.filename or "the hub's cache"):

@@ -107,7 +107,9 @@ def empty_module(
     if whole := [n for n, _ in floats if not stored_dtype(pieces[n]).is_floating_point]:
         raise WeightsError(component, where, f"whole numbers without a scale: {listed(whole)}")
     for name, tensor in floats:
-        _assign(module, name, torch.empty_like(tensor, dtype=wanted_dtype(name, dtype, fp32_parts)))
+        # `empty_like` would import sympy
+        empty = torch.empty(tensor.shape, dtype=wanted_dtype(name, dtype, fp32_parts), device="meta")
+        _assign(module, name, empty)
     return module.eval().requires_grad_(False)
 
 

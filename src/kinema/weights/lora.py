@@ -19,7 +19,7 @@ from torch import Tensor
 
 from kinema.core.errors import WeightsError
 from kinema.models.layers.low_rank import LowRank
-from kinema.weights.files import PICKLE_SUFFIXES
+from kinema.weights.files import LORA_ROLES, PICKLE_SUFFIXES
 from kinema.weights.header import Piece, TensorInfo, read_header, read_metadata
 from kinema.weights.keymaps import KeyMap, hunyuan_video, ltx, published, wan
 from kinema.weights.tensors import TensorReader
@@ -35,13 +35,6 @@ _ORIGINAL: dict[str, tuple[KeyMap, Callable[[Shapes], set[str]]]] = {
 }
 _PREFIXES = ("base_model.model.", "model.", "diffusion_model.", "transformer.", "transformer_2.")
 _FLAT_PREFIXES = ("lora_unet_", "lora_transformer_")
-
-# end of a key -> what the tensor is to its layer
-_ROLES = {
-    ".lora_A.weight": "down", ".lora_A.default.weight": "down", ".lora_down.weight": "down",
-    ".lora_B.weight": "up", ".lora_B.default.weight": "up", ".lora_up.weight": "up",
-    ".alpha": "alpha", ".diff": "weight", ".diff_b": "bias", ".lora_B.bias": "bias",
-}  # fmt: skip
 
 
 def read_lora(file: Path, shapes: Shapes, *, class_name: str, component: str = "transformer") -> dict[str, Update]:
@@ -135,11 +128,11 @@ def _part_of(infos: Sequence[TensorInfo], component: str) -> list[TensorInfo]:
 
 def _parse(file: Path, key: str, flat: Mapping[str, str]) -> tuple[str, str]:
     """(layer, role) of a key. Raises: WeightsError."""
-    end = next((end for end in _ROLES if key.endswith(end)), None)
+    end = next((end for end in LORA_ROLES if key.endswith(end)), None)
     if end is None:
-        rule = f"{key} is of no kind that is read; low-rank pairs ({', '.join(_ROLES)}) are"
+        rule = f"{key} is of no kind that is read; low-rank pairs ({', '.join(LORA_ROLES)}) are"
         raise WeightsError("lora", file, rule)
-    layer, role = key.removesuffix(end), _ROLES[end]
+    layer, role = key.removesuffix(end), LORA_ROLES[end]
     for prefix in _FLAT_PREFIXES:
         if layer.startswith(prefix):
             flattened = layer.removeprefix(prefix)

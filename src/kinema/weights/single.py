@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kinema.core.errors import WeightsError, choices
-from kinema.weights.files import PICKLE_SUFFIXES, listed, split_scales
+from kinema.weights.files import PICKLE_SUFFIXES, is_lora, listed, split_scales
 from kinema.weights.gguf import read_gguf
 from kinema.weights.header import Piece, TensorInfo, read_header
 from kinema.weights.keymaps import NAMINGS, Naming, recognise
@@ -36,11 +36,15 @@ class Checkpoint:
 def open_checkpoint(file: Path) -> Checkpoint:
     """What ``file`` holds; no tensor is read.
 
-    Raises: WeightsError for a pickle, a file that can't be read or is truncated, or names of no known family.
+    Raises: WeightsError for a pickle, a file that can't be read or is truncated, a LoRA, or names of no known family.
     """
     tensors = _without_prefix(file, {info.name: info for info in read_tensors(file)})
     scales, weights = split_scales(file, tensors)
     naming = recognise(weights)
+    if naming is None and is_lora(weights):
+        raise WeightsError(
+            "file", file, "is a LoRA, which changes a transformer and is none itself; give it with --lora"
+        )
     if naming is None:
         known = choices(dict.fromkeys(n.description for n in NAMINGS))
         found = f"tensors of no known family ({listed(sorted(weights))})" if weights else "no tensors"

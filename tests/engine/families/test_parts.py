@@ -127,6 +127,30 @@ def test_a_state_goes_on_under_another_offload(folders: dict[str, Path], keyfram
         engine.generate(asked, resume=states[1], plan=replace(plan, quantise="int8"))
 
 
+@pytest.mark.parametrize("offload", ["none", "component", "layers", "disk"])
+@pytest.mark.parametrize(
+    "component, name, rule",
+    [
+        ("vae", "decoder.conv_in.bias", "missing decoder.conv_in.bias"),
+        ("transformer_2", "blocks.1.ffn.net.2.bias", "misshapen blocks.1.ffn.net.2.bias is 7, not"),
+    ],
+)
+def test_what_files_lack_is_found_before_any_network_is_read(
+    folders: dict[str, Path], tmp_path: Path, component: str, name: str, rule: str, offload: str
+) -> None:
+    folder = shutil.copytree(folders["experts"], tmp_path / "m")
+    file = folder / component / WEIGHTS
+    state = load_file(file)
+    del state[name]
+    save_file({**state, name: torch.zeros(7)} if "misshapen" in rule else state, file)
+    told: list[Progress] = []
+    with pytest.raises(WeightsError, match=f"^{component}: .*{rule}"):
+        engine_of(folder, offload=offload).generate(
+            GenerationRequest(prompt="a", frames=1, size="32x32"), observer=told.append
+        )
+    assert [(e.phase, e.step) for e in told] == [("load", 0)]
+
+
 def test_weights_that_are_not_finite_are_found_when_they_come(folders: dict[str, Path], tmp_path: Path) -> None:
     folder = shutil.copytree(folders["experts"], tmp_path / "m")
     file = folder / "transformer_2" / WEIGHTS
