@@ -78,6 +78,7 @@ def test_an_unknown_class_is_named(tmp_path: Path, tiny_card: ModelCard, request
     index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
     index["vae"] = ["diffusers", "AutoencoderKLMochi"]
     (folder / "model_index.json").write_text(json.dumps(index), encoding="utf-8")
+    (folder / "vae" / "config.json").write_text('{"_class_name": "AutoencoderKLMochi"}', encoding="utf-8")
     with pytest.raises(WeightsError, match="^vae: 'AutoencoderKLMochi'.*VideoAutoencoder"):
         run(folder, request_)
 
