@@ -55,5 +55,6 @@ class RunClock:
             self._tell(self._event)
 
     def _tell(self, event: Progress, preview: Any = None) -> None:
-        self._event, self._told = event, time.monotonic()
+        self._event = event
         self._observer(event if preview is None else replace(event, preview=preview))
+        self._told = time.monotonic()

@@ -232,7 +232,7 @@ def test_whoever_watches_a_decode_may_ask_the_engine_for_another_clip(
             stopped.append(event.step)
 
     assert engine.generate(asked, observer=watch).digest == whole.digest
-    assert stopped == [2]
+    assert set(stopped) == {2}
 
 
 def test_a_plan_that_was_not_enough_is_no_proof_that_it_is(
