@@ -69,8 +69,9 @@ def test_a_kept_run_of_another_dtype_is_refused(kinema: Kinema, folder: Path, mo
         patch.setattr(Wan, "decode", _killed)
         assert kinema(*flags, "--dtype", "bfloat16").code != 0
     refused = kinema(*flags, "--dtype", "float32")
-    rule = "was made with dtype bfloat16 and vae_dtype bfloat16, and not float32; remove it, or name another file"
-    assert (refused.code, refused.err) == (2, f"error: checkpoint: 'run': {rule}\n")
+    rule = "was made with dtype bfloat16, and not float32; remove it, or name another file"
+    # as every refusal of a kept run: before any network is read
+    assert (refused.code, refused.err) == (2, f"load\nerror: checkpoint: 'run': {rule}\n")
     assert kinema(*flags, "--dtype", "auto").code == 0, "who asks for none goes on as it was"
     assert plan_in("a.png")["dtype"] == "bfloat16"
 

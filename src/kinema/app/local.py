@@ -189,7 +189,7 @@ def generate(  # noqa: PLR0913
     if checkpoint is not None:
         check_checkpoint(checkpoint, () if out is None else (out,))
         request = resumed_request(request, Path(checkpoint), best_of=best_of)
-        kept = kept_run(engine, checkpoint, setup)
+        kept = Resumable(engine, Path(checkpoint), dtype=setup.dtype)
     maker = kept or chosen_from(best_of, engine)
     card = engine.folder.card
     request = prepare_prompt(in_its_words(request, card), card, policy).request
@@ -217,30 +217,9 @@ def check_checkpoint(checkpoint: str | os.PathLike[str], paths: Sequence[str | o
 
 
 def _real(field: str, path: str | os.PathLike[str]) -> Path:
-    name = os.fspath(path)
-    if not name.strip() or "\0" in name:
-        raise InvalidInput(field, name, "must name a file")
-    return Path(os.path.realpath(name))
+    from kinema.media.files import output_path
 
-
-def kept_run(engine: Engine, checkpoint: str | os.PathLike[str], setup: Setup) -> Resumable:
-    """``engine`` with its run kept in ``checkpoint``. Raises: InvalidInput for one of another dtype than ``setup`` asks for."""
-    file = Path(checkpoint)
-    if setup.dtype != AUTO and file.exists():
-        _check_dtype(file, setup.dtype)
-    return Resumable(engine, file)
-
-
-def _check_dtype(file: Path, dtype: str) -> None:
-    from kinema.app.states import read_state
-
-    try:
-        plan = read_state(file).plan
-    except InvalidInput:  # what can't be read the run itself tells, with what to do
-        return
-    if (plan.dtype, plan.vae_dtype) != (dtype, dtype):
-        kept = f"was made with dtype {plan.dtype} and vae_dtype {plan.vae_dtype}"
-        raise InvalidInput("checkpoint", file, f"{kept}, and not {dtype}; remove it, or name another file")
+    return output_path(path, field=field).resolve()
 
 
 def chosen_from(count: int, engine: Engine, *, step: int = 1) -> GenerationEngine[Clip]:

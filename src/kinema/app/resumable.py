@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kinema.core.errors import Cancelled, InvalidInput, StorageError
+from kinema.core.placement import AUTO
 from kinema.core.plan import Estimate, RunPlan
 from kinema.core.progress import CancelToken, Observer, ignore_progress
 from kinema.core.request import GenerationRequest
@@ -26,11 +27,13 @@ class Resumable:
     """``engine`` for one clip, whose run is in ``file`` every ``every_s`` seconds, before the decode, and when it is canceled or fails.
 
     Where the file is there already the run goes on from it and ends with the bits that it would have had. `forget` it when the clip is
-    written. A request comes from `resumed_request`.
+    written. A request comes from `resumed_request`. A ``dtype`` that somebody asked for must be the kept run's; one that was measured
+    need not.
     """
 
-    def __init__(self, engine: Engine, file: Path, *, every_s: float = _EVERY_S) -> None:
+    def __init__(self, engine: Engine, file: Path, *, dtype: str = AUTO, every_s: float = _EVERY_S) -> None:
         self.engine, self.file, self._every_s = engine, file, every_s
+        self._named = ("cache_level", "quantise", "lora_mode", *(() if dtype == AUTO else ("dtype", "vae_dtype")))
 
     def plan(self, request: GenerationRequest) -> RunPlan:
         """How ``request`` would be run."""
@@ -88,7 +91,7 @@ class Resumable:
         except InvalidInput as e:
             raise _refused(self.file, e.rule) from e
         # what it is computed in is the kept run's; what somebody asks for by name must be the same
-        for name in ("cache_level", "quantise", "lora_mode"):
+        for name in self._named:
             mine, kept = getattr(plan, name), getattr(state.plan, name)
             if mine != kept:
                 raise _refused(self.file, f"was made with {name} {kept}, and not {mine}")

@@ -83,7 +83,7 @@ def generate(  # noqa: PLR0913
     """
     from kinema.app import clips, local, plans
     from kinema.app.prompts import PromptPolicy
-    from kinema.app.resumable import resumed_request
+    from kinema.app.resumable import Resumable, resumed_request
 
     request = GenerationRequest(
         prompt=fields.read_prompt(prompt),
@@ -122,7 +122,7 @@ def generate(  # noqa: PLR0913
     kept = None
     if checkpoint is not None:
         request = resumed_request(request, Path(checkpoint), count=count, best_of=best_of)
-        kept = local.kept_run(engine, checkpoint, setup)
+        kept = Resumable(engine, Path(checkpoint), dtype=setup.dtype)
     maker = kept or local.chosen_from(best_of, engine, step=count)
     order = clips.place_order(request, count=count, out=out, overwrite=force, policy=policy, card=engine.folder.card)
     if checkpoint is not None:

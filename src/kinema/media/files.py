@@ -58,13 +58,13 @@ def writing(path: object) -> Iterator[None]:
         raise MediaError("path", path, rule) from e
 
 
-def output_path(path: PathLike) -> Path:
-    """Where to write. Raises: InvalidInput for what is no local path."""
+def output_path(path: PathLike, *, field: str = "path") -> Path:
+    """Where to write. Raises: InvalidInput for what is no local path, about ``field``."""
     text = os.fspath(path) if not isinstance(path, MediaRef) else path.ref
     if not text.strip() or "\0" in text:
-        raise InvalidInput("path", text, "must name a file")
+        raise InvalidInput(field, text, "must name a file")
     if isinstance(path, MediaRef) and path.kind != "path":
-        raise InvalidInput("path", text, "must be a local file")
+        raise InvalidInput(field, text, "must be a local file")
     return Path(text)
 
 
